@@ -1,9 +1,11 @@
 import { defineConfig } from "vitest/config";
+import { ClosingLineReporter } from "./test/closing-line-reporter.ts";
 
 const shared = { environment: "node", sequence: { shuffle: true } } as const;
 
 export default defineConfig({
   test: {
+    reporters: ["default", new ClosingLineReporter()],
     projects: [
       {
         test: {

@@ -1,0 +1,69 @@
+/**
+ * The registry: every plugin type this version knows, by kind and then by type. One import and one line each.
+ * @module
+ */
+import { decodeFilter } from "./filters/decode-filter.ts";
+import { encodeFilter } from "./filters/encode-filter.ts";
+import { labelSelectorFilter } from "./filters/label-selector-filter.ts";
+import { prefillFilter } from "./filters/prefill-filter.ts";
+import { prefixCacheAffinityFilter } from "./filters/prefix-cache-affinity-filter.ts";
+import { maxScorePicker } from "./pickers/max-score-picker.ts";
+import { randomPicker } from "./pickers/random-picker.ts";
+import { weightedRandomPicker } from "./pickers/weighted-random-picker.ts";
+import type { PluginDefinition } from "./plugin.ts";
+import { approxPrefixCacheProducer } from "./producers/approx-prefix-cache-producer.ts";
+import { inflightLoadProducer } from "./producers/inflight-load-producer.ts";
+import { tokenProducer } from "./producers/token-producer.ts";
+import { singleProfileHandler } from "./profile-handlers/single-profile-handler.ts";
+import { activeRequestScorer } from "./scorers/active-request-scorer.ts";
+import { kvCacheUtilizationScorer } from "./scorers/kv-cache-utilization-scorer.ts";
+import { loraAffinityScorer } from "./scorers/lora-affinity-scorer.ts";
+import { prefixCacheScorer } from "./scorers/prefix-cache-scorer.ts";
+import { queueScorer } from "./scorers/queue-scorer.ts";
+import { runningRequestsSizeScorer } from "./scorers/running-requests-size-scorer.ts";
+import { tokenLoadScorer } from "./scorers/token-load-scorer.ts";
+
+/** Definitions with parameters of different types live in one list; each checks its own. */
+export const definitions: readonly PluginDefinition[] = [
+  decodeFilter,
+  encodeFilter,
+  labelSelectorFilter,
+  prefillFilter,
+  prefixCacheAffinityFilter,
+  maxScorePicker,
+  randomPicker,
+  weightedRandomPicker,
+  approxPrefixCacheProducer,
+  inflightLoadProducer,
+  tokenProducer,
+  singleProfileHandler,
+  activeRequestScorer,
+  kvCacheUtilizationScorer,
+  loraAffinityScorer,
+  prefixCacheScorer,
+  queueScorer,
+  runningRequestsSizeScorer,
+  tokenLoadScorer,
+] as PluginDefinition[];
+
+/** Old spellings that are still accepted, with the type they stand for. */
+const ALIASES: Readonly<Record<string, string>> = {
+  "by-label-selector": "label-selector-filter",
+  tokenizer: "token-producer",
+};
+
+const byType = new Map(definitions.map((definition) => [definition.type, definition]));
+
+/** Lookup by the type string of the YAML. */
+export const pluginRegistry = {
+  get(type: string): PluginDefinition | undefined {
+    return byType.get(ALIASES[type] ?? type);
+  },
+  /** The type that an old spelling stands for, or undefined when the spelling is current. */
+  replacementOf(type: string): string | undefined {
+    return ALIASES[type];
+  },
+  types(): readonly string[] {
+    return [...byType.keys(), ...Object.keys(ALIASES)];
+  },
+};

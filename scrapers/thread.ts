@@ -1,0 +1,18 @@
+/**
+ * Entry of a scraper thread.
+ * @module
+ */
+import { parentPort, workerData } from "node:worker_threads";
+import type { ScraperInit, ToScraper } from "./messages.ts";
+import { runScraper } from "./run-scraper.ts";
+
+if (parentPort === null) throw new Error("scrapers/thread is the entry of a worker thread");
+const port = parentPort;
+
+// Closing the port is what lets the thread end: it has no timer and no socket left then.
+const receive = runScraper(
+  workerData as ScraperInit,
+  (message) => port.postMessage(message),
+  () => port.close(),
+);
+port.on("message", (message: ToScraper) => receive(message));

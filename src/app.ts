@@ -1,0 +1,238 @@
+/**
+ * Builds the whole application from flags and a resolved configuration, and takes it through its life:
+ * start → serving → draining (NOT_SERVING, everything still served) → closing (streams finish) → stopped.
+ * @module
+ */
+import { randomInt } from "node:crypto";
+import {
+  buildScheduler,
+  type Clock,
+  DecisionRecorder,
+  EndpointPool,
+  type ResolvedConfig,
+  type Scheduler,
+  SeededRandom,
+} from "../scheduler/index.ts";
+import { type ScraperHandle, startScrapers } from "../scrapers/index.ts";
+import { createAdminServer } from "./admin/server.ts";
+import type { Flags } from "./cli/flags.ts";
+import { scraperOptions } from "./config/scraper-options.ts";
+import { FileDiscovery } from "./control/file-discovery.ts";
+import { PoolUpdater } from "./control/pool-updater.ts";
+import { ExtProcStream } from "./ingress/ext-proc-stream.ts";
+import { HealthService } from "./ingress/health.ts";
+import { IngressContext } from "./ingress/ingress-context.ts";
+import { NodeHttp2Transport } from "./ingress/node-http2-transport.ts";
+import { InProcessSchedulerPort } from "./ingress/scheduler-port.ts";
+import { createSelfSignedPair, KeyPairWatcher, readKeyPair } from "./ingress/tls.ts";
+import type { AcceptStream } from "./ingress/transport.ts";
+import type { Logger } from "./log.ts";
+import { Metrics } from "./metrics/metrics.ts";
+import { collectPoolMetrics } from "./metrics/pool-metrics.ts";
+import { RequestMetrics } from "./metrics/request-metrics.ts";
+import { buildParsers } from "./request/parsers/registry.ts";
+
+const EXT_PROC_METHOD = "/envoy.service.ext_proc.v3.ExternalProcessor/Process";
+/** Decisions kept for /debug/decisions. */
+const DECISIONS_KEPT = 256;
+/** How often a share of the in-flight counters is recounted. */
+const AUDIT_INTERVAL_MS = 1000;
+/** A fault of ours is logged at most this often; all are counted. */
+const FAULT_LOG_INTERVAL_MS = 1000;
+
+/** Milliseconds of one origin that all threads share. */
+export const systemClock: Clock = {
+  nowMs: () => performance.timeOrigin + performance.now(),
+};
+
+export interface AppPorts {
+  readonly grpc: number;
+  readonly health: number;
+  readonly metrics: number;
+}
+
+export class App {
+  readonly #flags: Flags;
+  readonly #log: Logger;
+  readonly #pool = new EndpointPool();
+  readonly #metrics = new Metrics();
+  readonly #recorder = new DecisionRecorder(DECISIONS_KEPT);
+  readonly #scheduler: Scheduler;
+  readonly #scrapers: ScraperHandle;
+  readonly #discovery: FileDiscovery;
+  readonly #health = new HealthService({ isReady: () => this.#isReady() });
+  readonly #admin: ReturnType<typeof createAdminServer>;
+  readonly #context: IngressContext;
+  #extProc: NodeHttp2Transport | null = null;
+  #healthServer: NodeHttp2Transport | null = null;
+  #keyPairs: KeyPairWatcher | null = null;
+  #auditTimer: NodeJS.Timeout | undefined;
+  #poolKnown = false;
+  #draining = false;
+  #faults = 0;
+  #faultLoggedAtMs = Number.NEGATIVE_INFINITY;
+
+  /** @throws ConfigError when plugins refuse their parameters; Error when the mode is not available */
+  constructor(flags: Flags, config: ResolvedConfig, log: Logger) {
+    this.#flags = flags;
+    this.#log = log;
+    const discovery = config.dataLayer.discovery;
+    if (discovery === null) {
+      throw new Error(
+        "dataLayer.discovery.pluginRef: this version discovers endpoints from a file only; declare a plugin of type " +
+          "file-discovery and name it here",
+      );
+    }
+    const clock = systemClock;
+    this.#scheduler = buildScheduler(config, {
+      pool: this.#pool,
+      clock,
+      random: new SeededRandom(randomInt(2 ** 32)),
+      recorder: this.#recorder,
+      warn: (message: string) => log.warn({ message }, "configuration"),
+    });
+    this.#scrapers = startScrapers(scraperOptions(config, flags));
+    this.#discovery = new FileDiscovery({
+      ...(discovery.parameters as { path: string; watchFile: boolean }),
+      log,
+    });
+    const port = new InProcessSchedulerPort({
+      scheduler: this.#scheduler,
+      pool: this.#pool,
+      refresh: () => this.#scrapers.reader.refresh(this.#pool),
+      onFault: (error) => this.#onFault(error),
+    });
+    this.#context = new IngressContext({
+      port,
+      parsers: buildParsers(config.parsers),
+      metrics: new RequestMetrics(this.#metrics),
+      clock,
+      limits: {
+        messageBytesMax: flags.grpcMaxRecvMsgBytes,
+        requestBodyBytesMax: flags.maxRequestBodyBytes,
+        bodyBytesInFlightMax: flags.maxInflightBodyBytes,
+      },
+      disableSubsetFilter: flags.disableEndpointSubsetFilter,
+      emitScores: flags.emitEndpointScores,
+    });
+    this.#admin = createAdminServer({
+      metrics: this.#metrics,
+      isReady: () => this.#isReady(),
+      pluginsState: () => this.#scheduler.pluginsState(),
+      decisions: (limit) => this.#recorder.newest(limit),
+    });
+    this.#metrics.onCollect(() => this.#collect());
+  }
+
+  /** Loads the endpoints, then listens. @returns the ports in use */
+  async start(): Promise<AppPorts> {
+    const flags = this.#flags;
+    const updater = new PoolUpdater(this.#pool, this.#scrapers, this.#log);
+    await this.#discovery.start((endpoints) => {
+      updater.apply(endpoints);
+      this.#poolKnown = true;
+      this.#health.changed();
+    });
+    const acceptExtProc: AcceptStream = (path, stream) => {
+      if (path === EXT_PROC_METHOD) return new ExtProcStream(stream, this.#context);
+      return flags.healthChecking ? this.#health.accept(path, stream) : null;
+    };
+    const onConnectionError = (error: Error) =>
+      this.#log.debug({ err: error.message }, "gateway connection failed");
+    this.#extProc = new NodeHttp2Transport({
+      accept: acceptExtProc,
+      onConnectionError,
+      ...(flags.secureServing ? { tls: await this.#tls() } : {}),
+    });
+    this.#healthServer = new NodeHttp2Transport({ accept: this.#health.accept, onConnectionError });
+    const [grpc, health] = await Promise.all([
+      this.#extProc.listen(flags.grpcPort),
+      this.#healthServer.listen(flags.grpcHealthPort),
+      this.#admin.listen({ port: flags.metricsPort, host: "::" }),
+    ]);
+    this.#auditTimer = setInterval(() => this.#scheduler.auditStep(), AUDIT_INTERVAL_MS);
+    this.#auditTimer.unref();
+    const address = this.#admin.server.address();
+    const metrics = typeof address === "object" && address !== null ? address.port : 0;
+    this.#log.info({ grpc, health, metrics, endpoints: this.#pool.liveCount }, "serving");
+    return { grpc, health, metrics };
+  }
+
+  /** Takes the process out of service without losing a request; bounded by --drain-grace + --drain-timeout. */
+  async drain(): Promise<void> {
+    this.#draining = true;
+    this.#health.changed();
+    this.#log.info({ openStreams: this.#context.openStreams }, "draining");
+    await new Promise((resolve) => setTimeout(resolve, this.#flags.drainGraceMs));
+    await this.#extProc?.drain(this.#flags.drainTimeoutMs);
+    this.#log.info({ openStreams: this.#context.openStreams }, "drained");
+    await this.stop();
+  }
+
+  /** Closes everything that is open. */
+  async stop(): Promise<void> {
+    clearInterval(this.#auditTimer);
+    this.#keyPairs?.close();
+    this.#discovery.stop();
+    await Promise.all([
+      this.#extProc?.drain(0),
+      this.#healthServer?.drain(0),
+      this.#scrapers.stop(),
+      this.#admin.close(),
+    ]);
+  }
+
+  #isReady(): boolean {
+    return this.#poolKnown && !this.#draining;
+  }
+
+  async #tls() {
+    const { certPath, enableCertReload, tlsMinVersion, tlsCipherSuites } = this.#flags;
+    const pair =
+      certPath === "" ? await createSelfSignedPair(Date.now()) : await readKeyPair(certPath);
+    if (certPath !== "" && enableCertReload) {
+      this.#keyPairs = new KeyPairWatcher(
+        certPath,
+        ({ cert, key }) => {
+          this.#extProc?.setKeyPair(cert, key);
+          this.#log.info({ certPath }, "certificate reloaded");
+        },
+        (error) => this.#log.warn({ err: error.message }, "certificate not reloaded"),
+      );
+    }
+    return {
+      ...pair,
+      ...(tlsMinVersion === "" ? {} : { minVersion: tlsMinVersion }),
+      ...(tlsCipherSuites.length === 0 ? {} : { ciphers: tlsCipherSuites.join(":") }),
+    };
+  }
+
+  #onFault(error: unknown): void {
+    this.#faults++;
+    const nowMs = systemClock.nowMs();
+    if (nowMs - this.#faultLoggedAtMs < FAULT_LOG_INTERVAL_MS) return;
+    this.#faultLoggedAtMs = nowMs;
+    this.#log.error({ err: error, faults: this.#faults }, "a pick failed; a plain pick was made");
+  }
+
+  #collect(): void {
+    const { families } = this.#metrics;
+    const transport = this.#extProc?.stats;
+    families.openStreams.set(0, this.#context.openStreams);
+    families.openFlights.set(0, this.#scheduler.openFlights);
+    families.connections.set(0, transport?.connections ?? 0);
+    families.connectionRotations.set(0, transport?.rotations ?? 0);
+    families.bodyBytesInFlight.set(0, this.#context.bodyBudget.bytes);
+    families.internalFaults.set(0, this.#faults);
+    collectPoolMetrics(this.#metrics, {
+      poolName: this.#flags.poolName,
+      pool: this.#pool,
+      stalenessMs: this.#flags.metricsStalenessThresholdMs,
+      nowMs: systemClock.nowMs(),
+      refresh: () => this.#scrapers.reader.refresh(this.#pool),
+      scrapers: this.#scrapers.stats(),
+      scheduler: this.#scheduler,
+      discovery: this.#discovery.stats,
+    });
+  }
+}

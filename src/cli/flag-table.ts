@@ -1,0 +1,304 @@
+/**
+ * The one table of flags: upstream's names, types and defaults (llm-d-router: pkg/epp/server/options.go), then ours. A flag
+ * whose feature is not in this version says so: it is accepted at the values listed in `inert`, refused at any other.
+ * @module
+ */
+
+export type FlagType = "string" | "boolean" | "integer" | "duration" | "quantity" | "list";
+
+export interface FlagDefinition {
+  readonly name: string;
+  readonly type: FlagType;
+  /** As it would be written on the command line. */
+  readonly default: string;
+  readonly doc: string;
+  /** Environment variable that gives the default. */
+  readonly env?: string;
+  /** One-letter alias. */
+  readonly short?: string;
+  readonly min?: number;
+  readonly max?: number;
+  readonly choices?: readonly string[];
+  /** Values accepted although the feature is not in this version. */
+  readonly inert?: readonly string[];
+  /** Setting it at all is an error with this text. */
+  readonly removed?: string;
+}
+
+const port = { type: "integer", min: 0, max: 65_535 } as const;
+const USE_ENGINE_CONFIGS =
+  "is no longer supported; describe the metric in engineConfigs of core-metrics-extractor";
+
+export const flagTable = [
+  { name: "grpc-port", ...port, default: "9002", doc: "port of the ext_proc service" },
+  { name: "grpc-health-port", ...port, default: "9003", doc: "port of the gRPC health service" },
+  { name: "metrics-port", ...port, default: "9090", doc: "port of metrics and debug pages" },
+  {
+    name: "grpc-max-recv-msg-size",
+    type: "quantity",
+    default: "64Mi",
+    doc: "largest gRPC message received",
+  },
+  {
+    name: "grpc-max-send-msg-size",
+    type: "string",
+    default: "",
+    doc: "accepted for compatibility: messages sent are at most 62,000 body bytes and framing",
+  },
+  { name: "pool-name", type: "string", default: "", doc: "name of the InferencePool" },
+  {
+    name: "pool-namespace",
+    type: "string",
+    default: "default",
+    env: "NAMESPACE",
+    doc: "namespace of the pool",
+  },
+  {
+    name: "pool-group",
+    type: "string",
+    default: "inference.networking.k8s.io",
+    choices: ["inference.networking.k8s.io"],
+    doc: "API group of the pool",
+  },
+  {
+    name: "endpoint-selector",
+    type: "string",
+    default: "",
+    inert: [""],
+    doc: "Kubernetes label selector, instead of a pool",
+  },
+  {
+    name: "endpoint-target-ports",
+    type: "list",
+    default: "",
+    inert: [""],
+    doc: "target ports, with --endpoint-selector",
+  },
+  {
+    name: "disable-endpoint-subset-filter",
+    type: "boolean",
+    default: "false",
+    doc: "ignore the gateway's subset hint",
+  },
+  {
+    name: "emit-endpoint-scores",
+    type: "boolean",
+    default: "false",
+    doc: "add the scores of all candidates to the dynamic metadata",
+  },
+  {
+    name: "refresh-metrics-interval",
+    type: "duration",
+    default: "50ms",
+    doc: "time between two scrapes of an endpoint; at least 50ms",
+  },
+  {
+    name: "refresh-prometheus-metrics-interval",
+    type: "duration",
+    default: "5s",
+    doc: "accepted for compatibility: pool gauges are computed at each exposition",
+  },
+  {
+    name: "metrics-staleness-threshold",
+    type: "duration",
+    default: "2s",
+    doc: "age at which an endpoint no longer counts as ready in metrics",
+  },
+  {
+    name: "total-queued-requests-metric",
+    type: "string",
+    default: "",
+    removed: USE_ENGINE_CONFIGS,
+    doc: "removed",
+  },
+  {
+    name: "total-running-requests-metric",
+    type: "string",
+    default: "",
+    removed: USE_ENGINE_CONFIGS,
+    doc: "removed",
+  },
+  {
+    name: "kv-cache-usage-percentage-metric",
+    type: "string",
+    default: "",
+    removed: USE_ENGINE_CONFIGS,
+    doc: "removed",
+  },
+  {
+    name: "lora-info-metric",
+    type: "string",
+    default: "",
+    removed: USE_ENGINE_CONFIGS,
+    doc: "removed",
+  },
+  {
+    name: "cache-info-metric",
+    type: "string",
+    default: "",
+    removed: USE_ENGINE_CONFIGS,
+    doc: "removed",
+  },
+  { name: "v", type: "integer", default: "2", doc: "verbosity: 2 default, 4 debug, 5 trace" },
+  { name: "zap-devel", type: "boolean", default: "true", doc: "accepted for compatibility" },
+  {
+    name: "zap-encoder",
+    type: "string",
+    default: "json",
+    choices: ["json", "console"],
+    doc: "accepted for compatibility: logs are JSON lines",
+  },
+  {
+    name: "zap-log-level",
+    type: "string",
+    default: "",
+    doc: "debug, info, error, panic or a verbosity; overrides -v",
+  },
+  {
+    name: "zap-stacktrace-level",
+    type: "string",
+    default: "",
+    doc: "accepted for compatibility",
+  },
+  {
+    name: "zap-time-encoding",
+    type: "string",
+    default: "",
+    doc: "accepted for compatibility: times are ISO 8601",
+  },
+  {
+    name: "tracing",
+    type: "boolean",
+    default: "false",
+    inert: ["true", "false"],
+    doc: "OpenTelemetry traces: none are made by this version",
+  },
+  {
+    name: "health-checking",
+    type: "boolean",
+    default: "false",
+    doc: "serve gRPC health on the ext_proc port too",
+  },
+  {
+    name: "enable-pprof",
+    type: "boolean",
+    default: "false",
+    inert: ["true", "false"],
+    doc: "Go profiles: there are none",
+  },
+  {
+    name: "cert-path",
+    type: "string",
+    default: "",
+    doc: "directory with tls.crt and tls.key; empty = self-signed",
+  },
+  {
+    name: "enable-cert-reload",
+    type: "boolean",
+    default: "false",
+    doc: "take new certificates from --cert-path when they change",
+  },
+  { name: "secure-serving", type: "boolean", default: "true", doc: "TLS on the ext_proc port" },
+  {
+    name: "tls-min-version",
+    type: "string",
+    default: "",
+    choices: ["", "VersionTLS10", "VersionTLS11", "VersionTLS12", "VersionTLS13"],
+    doc: "lowest TLS version; empty = 1.2",
+  },
+  {
+    name: "tls-cipher-suites",
+    type: "list",
+    default: "",
+    doc: "cipher suites for TLS 1.2 and below, IANA names",
+  },
+  {
+    name: "metrics-endpoint-auth",
+    type: "boolean",
+    default: "false",
+    inert: ["true", "false"],
+    doc: "authentication of the metrics port: not without Kubernetes",
+  },
+  {
+    name: "metrics-client-ca-file",
+    type: "string",
+    default: "",
+    inert: [""],
+    doc: "mTLS on the metrics port",
+  },
+  {
+    name: "metrics-cert-dir",
+    type: "string",
+    default: "",
+    inert: [""],
+    doc: "TLS on the metrics port",
+  },
+  {
+    name: "enable-grpc-stream-metrics",
+    type: "boolean",
+    default: "false",
+    inert: ["false"],
+    doc: "upstream's ext_proc stream families (endpoint_picker_open_streams is always there)",
+  },
+  {
+    name: "ha-enable-leader-election",
+    type: "boolean",
+    default: "false",
+    inert: ["false"],
+    doc: "leader election",
+  },
+  {
+    name: "drain-timeout",
+    type: "duration",
+    default: "30s",
+    doc: "time that open streams have to finish after the grace",
+  },
+  {
+    name: "config-file",
+    type: "string",
+    default: "",
+    doc: "EndpointPickerConfig, YAML or JSON; not with --config-text",
+  },
+  { name: "config-text", type: "string", default: "", doc: "the same as text" },
+  {
+    name: "allow-experimental-plugins",
+    type: "boolean",
+    default: "false",
+    doc: "accept plugins of stability alpha",
+  },
+  {
+    name: "drain-grace",
+    type: "duration",
+    default: "5s",
+    doc: "ours: time as NOT_SERVING in which everything is still served",
+  },
+  {
+    name: "max-request-body-size",
+    type: "quantity",
+    default: "64Mi",
+    doc: "ours: larger request bodies are answered with 413",
+  },
+  {
+    name: "max-inflight-body-bytes",
+    type: "quantity",
+    default: "1Gi",
+    doc: "ours: request bodies held at one time; 503 above",
+  },
+  {
+    name: "threads",
+    type: "integer",
+    default: "1",
+    min: 0,
+    max: 16,
+    doc: "ours: scraper threads; 0 = scrape on the main thread",
+  },
+  {
+    name: "log-level",
+    type: "string",
+    default: "",
+    choices: ["", "trace", "debug", "info", "warn", "error", "fatal"],
+    doc: "ours: overrides -v",
+  },
+] as const satisfies readonly FlagDefinition[];
+
+export type FlagName = (typeof flagTable)[number]["name"];

@@ -1,0 +1,79 @@
+/**
+ * What all exchanges of one ingress thread share: scratch objects that are filled and emptied within one call, bounds,
+ * and the ways out (scheduler, metrics).
+ * @module
+ */
+import { ProcessingRequest } from "../../proto/index.ts";
+import { type Clock, hashName, type NameHash } from "../../scheduler/index.ts";
+import type { RequestMetrics } from "../metrics/request-metrics.ts";
+import { ParsedBody } from "../request/parsers/parser.ts";
+import type { ParserTable } from "../request/parsers/registry.ts";
+import { BodyBudget } from "./body-buffer.ts";
+import { ReplyBuffer } from "./reply-buffer.ts";
+import type { SchedulerPort } from "./scheduler-port.ts";
+
+export interface IngressLimits {
+  /** One gRPC message, bytes. */
+  readonly messageBytesMax: number;
+  /** One request body, bytes: 413 above. */
+  readonly requestBodyBytesMax: number;
+  /** All request bodies held at one time, bytes: 503 above. */
+  readonly bodyBytesInFlightMax: number;
+}
+
+export interface IngressOptions {
+  readonly port: SchedulerPort;
+  readonly parsers: ParserTable;
+  readonly metrics: RequestMetrics;
+  readonly clock: Clock;
+  readonly limits: IngressLimits;
+  /** --disable-endpoint-subset-filter */
+  readonly disableSubsetFilter: boolean;
+  /** --emit-endpoint-scores */
+  readonly emitScores: boolean;
+}
+
+/** Hashes of model names seen, so that a name is hashed once; bounded. */
+export class ModelHashes {
+  readonly #byName = new Map<string, NameHash>();
+
+  get(name: string): NameHash {
+    const known = this.#byName.get(name);
+    if (known !== undefined) return known;
+    if (this.#byName.size >= MODEL_HASHES_MAX) this.#byName.clear();
+    const hash = hashName(name);
+    this.#byName.set(name, hash);
+    return hash;
+  }
+}
+
+/** Names come from clients; a flood of made-up ones empties the cache instead of filling memory. */
+const MODEL_HASHES_MAX = 1024;
+
+export class IngressContext {
+  readonly port: SchedulerPort;
+  readonly parsers: ParserTable;
+  readonly metrics: RequestMetrics;
+  readonly clock: Clock;
+  readonly limits: IngressLimits;
+  readonly disableSubsetFilter: boolean;
+  readonly emitScores: boolean;
+  readonly reply = new ReplyBuffer();
+  readonly message = new ProcessingRequest();
+  readonly parsed = new ParsedBody();
+  readonly modelHashes = new ModelHashes();
+  readonly bodyBudget: BodyBudget;
+  /** Exchanges open now. */
+  openStreams = 0;
+
+  constructor(options: IngressOptions) {
+    this.port = options.port;
+    this.parsers = options.parsers;
+    this.metrics = options.metrics;
+    this.clock = options.clock;
+    this.limits = options.limits;
+    this.disableSubsetFilter = options.disableSubsetFilter;
+    this.emitScores = options.emitScores;
+    this.bodyBudget = new BodyBudget(options.limits.bodyBytesInFlightMax);
+  }
+}

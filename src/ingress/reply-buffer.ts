@@ -1,0 +1,107 @@
+/**
+ * Gathers the frames of one burst of replies and hands them to the stream at once: headers and framing are encoded into
+ * one writer, body bytes stay the slices they came as.
+ *
+ *   writer   [prefix A][prefix B     ][trailers]
+ *   bodies             ▲ slice A       ▲ slice B         marks = writer positions after which a slice goes
+ *
+ * One instance a thread: whoever fills it flushes it before returning to the event loop.
+ * @module
+ */
+import { type Side, Writer, writeBodyPrefix } from "../../proto/index.ts";
+import type { GrpcStream } from "./transport.ts";
+
+/** Largest body bytes in one reply; gateways recommend at most 64 KiB and upstream cuts at this number. */
+export const BODY_REPLY_BYTES_MAX = 62_000;
+
+/** Bursts up to this size are copied into one buffer: cheaper than a vectored write through node:http2. */
+const COPY_BYTES_MAX = 32 * 1024;
+
+export class ReplyBuffer {
+  readonly writer = new Writer();
+  readonly #marks: number[] = [];
+  readonly #bodies: Uint8Array[] = [];
+  #bodyBytes = 0;
+
+  /** One streamed body reply that carries `body` as it is, without copying. */
+  body(side: Side, body: Uint8Array, endOfStream: boolean): void {
+    writeBodyPrefix(this.writer, side, body.length, endOfStream);
+    if (body.length === 0) return;
+    this.#marks.push(this.writer.length);
+    this.#bodies.push(body);
+    this.#bodyBytes += body.length;
+  }
+
+  /** Body replies of at most BODY_REPLY_BYTES_MAX each; only the last has the end flag; an empty body gives one. */
+  bodyInPieces(side: Side, body: Uint8Array, endOfStream: boolean): void {
+    const { length } = body;
+    let from = 0;
+    do {
+      const to = Math.min(from + BODY_REPLY_BYTES_MAX, length);
+      this.body(
+        side,
+        from === 0 && to === length ? body : body.subarray(from, to),
+        endOfStream && to === length,
+      );
+      from = to;
+    } while (from < length);
+  }
+
+  /** True when nothing waits to be flushed. */
+  get isEmpty(): boolean {
+    return this.writer.length === 0;
+  }
+
+  /** Sends everything gathered, and starts anew. */
+  flush(stream: GrpcStream): void {
+    const { writer } = this;
+    const total = writer.length + this.#bodyBytes;
+    if (total === 0) return;
+    if (total <= COPY_BYTES_MAX) {
+      stream.write([this.#joined(total)], total);
+    } else {
+      stream.write(this.#segments(), total);
+    }
+    this.discard();
+  }
+
+  /** Throws everything gathered away. */
+  discard(): void {
+    this.writer.reset();
+    this.#marks.length = 0;
+    this.#bodies.length = 0;
+    this.#bodyBytes = 0;
+  }
+
+  #joined(total: number): Uint8Array {
+    const { bytes, length } = this.writer;
+    const out = Buffer.allocUnsafe(total);
+    let at = 0;
+    let from = 0;
+    for (let i = 0; i < this.#marks.length; i++) {
+      const mark = this.#marks[i]!;
+      const body = this.#bodies[i]!;
+      out.set(bytes.subarray(from, mark), at);
+      at += mark - from;
+      out.set(body, at);
+      at += body.length;
+      from = mark;
+    }
+    out.set(bytes.subarray(from, length), at);
+    return out;
+  }
+
+  #segments(): Uint8Array[] {
+    const { length } = this.writer;
+    const framing = Buffer.from(this.writer.bytes.subarray(0, length)); // the writer is reused, the stream keeps this
+    const segments: Uint8Array[] = [];
+    let from = 0;
+    for (let i = 0; i < this.#marks.length; i++) {
+      const mark = this.#marks[i]!;
+      segments.push(framing.subarray(from, mark), this.#bodies[i]!);
+      from = mark;
+    }
+    if (from < length) segments.push(framing.subarray(from, length));
+    return segments;
+  }
+}

@@ -1,0 +1,82 @@
+/**
+ * The way from ingress to the scheduler: facts in, outcome out, completions after it. In one thread it is a function
+ * call; the interface is what a message port would offer, so that streams do not notice where the scheduler lives.
+ * @module
+ */
+import type {
+  EndCause,
+  EndpointPool,
+  Flight,
+  HashPlan,
+  InferenceRequest,
+  Outcome,
+  Scheduler,
+  SubsetHint,
+} from "../../scheduler/index.ts";
+
+/** Receives the outcome of one submission: at once or later, exactly once unless canceled. */
+export interface OutcomeSink {
+  onOutcome(outcome: Outcome): void;
+}
+
+export interface SchedulerPort {
+  /** Block sizes that prompts are hashed with, in the order of `request.blockHashes`. */
+  readonly hashPlans: readonly HashPlan[];
+  submit(request: InferenceRequest, subset: SubsetHint | null, sink: OutcomeSink): void;
+  /** First byte of the response was seen. */
+  firstToken(flight: Flight): void;
+  /** The exchange is over; idempotent. */
+  complete(flight: Flight, cause: EndCause): void;
+  /** Scores of the last pick by `ip:port`; for --emit-endpoint-scores. */
+  lastScores(): Record<string, number>;
+}
+
+export interface InProcessPortOptions {
+  readonly scheduler: Scheduler;
+  readonly pool: EndpointPool;
+  /** Brings scraped facts up to date; called before each pick. */
+  readonly refresh: () => void;
+  /** A pick failed by a fault of ours; the request was given a plain pick instead. */
+  readonly onFault: (error: unknown) => void;
+}
+
+/** SchedulerPort as a function call. */
+export class InProcessSchedulerPort implements SchedulerPort {
+  readonly #options: InProcessPortOptions;
+
+  constructor(options: InProcessPortOptions) {
+    this.#options = options;
+  }
+
+  get hashPlans(): readonly HashPlan[] {
+    return this.#options.scheduler.hashPlans;
+  }
+
+  submit(request: InferenceRequest, subset: SubsetHint | null, sink: OutcomeSink): void {
+    const { scheduler, refresh, onFault } = this.#options;
+    let outcome: Outcome;
+    try {
+      refresh();
+      outcome = scheduler.schedule(request, subset);
+    } catch (error) {
+      // A gateway that has sent body bytes can not fail open: a plain pick is better than an error (01, DBU-21).
+      onFault(error);
+      outcome = scheduler.scheduleFallback(request, subset);
+    }
+    sink.onOutcome(outcome);
+  }
+
+  firstToken(flight: Flight): void {
+    this.#options.scheduler.firstToken(flight);
+  }
+
+  complete(flight: Flight, cause: EndCause): void {
+    this.#options.scheduler.complete(flight, cause);
+  }
+
+  lastScores(): Record<string, number> {
+    const scores: Record<string, number> = Object.create(null);
+    this.#options.scheduler.lastScores(scores);
+    return scores;
+  }
+}

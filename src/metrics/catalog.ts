@@ -1,0 +1,276 @@
+/**
+ * The one table of metrics: name, type, labels, buckets and deprecated twin of every family this process exposes. Names,
+ * labels and buckets of the `llm_d_epp_` families are upstream's, so that dashboards keep working
+ * (llm-d-router: pkg/epp/metrics); what upstream lacks is prefixed `endpoint_picker_`.
+ * @module
+ */
+
+export interface FamilyDefinition {
+  readonly name: string;
+  readonly type: "counter" | "gauge" | "histogram";
+  /** One sentence; the stability tag is added when it is rendered. */
+  readonly help: string;
+  readonly labels: readonly string[];
+  /** Upper bounds, ascending, without +Inf. */
+  readonly buckets?: readonly number[];
+  /** Deprecated name of the same series; its labels are a subset, values are summed over the rest. */
+  readonly twin?: {
+    readonly name: string;
+    readonly labels: readonly string[];
+    /** Names on the twin, where they differ from those of the family. */
+    readonly labelNames?: readonly string[];
+  };
+}
+
+const M = ["model_name", "target_model_name"] as const;
+const MFP = [...M, "fairness_id", "priority"] as const;
+const ENDPOINT = ["endpoint_name", "namespace", "port"] as const;
+
+const TTFT_BUCKETS = [
+  0.005, 0.025, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1, 1.25, 1.5, 2, 3, 4, 5, 6, 8, 10, 15, 20, 30, 45,
+  60, 120,
+];
+const LATENCY_BUCKETS = [
+  ...TTFT_BUCKETS,
+  180,
+  240,
+  300,
+  360,
+  480,
+  600,
+  900,
+  1200,
+  1800,
+  2700,
+  3600,
+];
+const REQUEST_SIZE_BUCKETS = Array.from({ length: 25 }, (_, k) => 64 * 2 ** k);
+/** 32778 is upstream's spelling, kept for the continuity of series. */
+const RESPONSE_SIZE_BUCKETS = [
+  1, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384, 32778, 65536,
+];
+const PROCESSING_BUCKETS = [
+  0.0005, 0.001, 0.002, 0.005, 0.01, 0.015, 0.025, 0.04, 0.06, 0.1, 0.25, 0.5, 1, 2.5, 5, 10,
+];
+const FAST_BUCKETS = [0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1];
+/** A pick takes microseconds: upstream's buckets begin where ours end. */
+const PICK_BUCKETS = [
+  1e-6, 2e-6, 5e-6, 1e-5, 2e-5, 5e-5, 1e-4, 2e-4, 5e-4, 1e-3, 2e-3, 5e-3, 1e-2, 5e-2,
+];
+
+export const catalog = {
+  requestTotal: {
+    name: "llm_d_epp_request_total",
+    type: "counter",
+    help: "Requests for which an endpoint was picked.",
+    labels: MFP,
+    twin: { name: "inference_objective_request_total", labels: [...M, "priority"] },
+  },
+  requestErrorTotal: {
+    name: "llm_d_epp_request_error_total",
+    type: "counter",
+    help: "Requests that ended with an error, by class.",
+    labels: [...MFP, "error_code"],
+    twin: { name: "inference_objective_request_error_total", labels: [...M, "error_code"] },
+  },
+  requestDuration: {
+    name: "llm_d_epp_request_duration_seconds",
+    type: "histogram",
+    help: "From receipt of the request to the end of its response.",
+    labels: MFP,
+    buckets: LATENCY_BUCKETS,
+    twin: { name: "inference_objective_request_duration_seconds", labels: M },
+  },
+  requestSize: {
+    name: "llm_d_epp_request_size_bytes",
+    type: "histogram",
+    help: "Request body size.",
+    labels: MFP,
+    buckets: REQUEST_SIZE_BUCKETS,
+    twin: { name: "inference_objective_request_sizes", labels: M },
+  },
+  responseSize: {
+    name: "llm_d_epp_response_size_bytes",
+    type: "histogram",
+    help: "Response body size.",
+    labels: MFP,
+    buckets: RESPONSE_SIZE_BUCKETS,
+    twin: { name: "inference_objective_response_sizes", labels: M },
+  },
+  requestRunning: {
+    name: "llm_d_epp_request_running",
+    type: "gauge",
+    help: "Requests sent to an endpoint and not ended.",
+    labels: MFP,
+    twin: { name: "inference_objective_running_requests", labels: ["model_name"] },
+  },
+  requestTtft: {
+    name: "llm_d_epp_request_ttft_seconds",
+    type: "histogram",
+    help: "From receipt of the request to the first byte of its response body.",
+    labels: [...MFP, "streaming"],
+    buckets: TTFT_BUCKETS,
+  },
+  requestProcessing: {
+    name: "llm_d_epp_request_processing_duration_seconds",
+    type: "histogram",
+    help: "From receipt of the request headers to the answer, waiting included.",
+    labels: [],
+    buckets: PROCESSING_BUCKETS,
+  },
+  schedulerDuration: {
+    name: "llm_d_epp_scheduler_e2e_duration_seconds",
+    type: "histogram",
+    help: "Duration of a pick.",
+    labels: [],
+    buckets: FAST_BUCKETS,
+    twin: { name: "inference_extension_scheduler_e2e_duration_seconds", labels: [] },
+  },
+  schedulerAttempts: {
+    name: "llm_d_epp_scheduler_attempts_total",
+    type: "counter",
+    help: "Picks by outcome and endpoint.",
+    labels: ["status", "target_model_name", ...ENDPOINT],
+    twin: {
+      name: "inference_extension_scheduler_attempts_total",
+      labels: ["status", "target_model_name", ...ENDPOINT],
+      labelNames: ["status", "target_model_name", "pod_name", "namespace", "port"],
+    },
+  },
+  readyEndpoints: {
+    name: "llm_d_epp_ready_endpoints",
+    type: "gauge",
+    help: "Endpoints whose metrics are fresh.",
+    labels: ["name"],
+    twin: { name: "inference_pool_ready_pods", labels: ["name"] },
+  },
+  averageKvCacheUtilization: {
+    name: "llm_d_epp_average_kv_cache_utilization",
+    type: "gauge",
+    help: "Mean KV-cache utilization over fresh endpoints, ratio.",
+    labels: ["name"],
+    twin: { name: "inference_pool_average_kv_cache_utilization", labels: ["name"] },
+  },
+  averageQueueSize: {
+    name: "llm_d_epp_average_queue_size",
+    type: "gauge",
+    help: "Mean number of requests waiting in the engines, over fresh endpoints.",
+    labels: ["name"],
+    twin: { name: "inference_pool_average_queue_size", labels: ["name"] },
+  },
+  averageRunningRequests: {
+    name: "llm_d_epp_average_running_requests",
+    type: "gauge",
+    help: "Mean number of requests running in the engines, over fresh endpoints.",
+    labels: ["name"],
+    twin: { name: "inference_pool_average_running_requests", labels: ["name"] },
+  },
+  perEndpointQueueSize: {
+    name: "llm_d_epp_per_endpoint_queue_size",
+    type: "gauge",
+    help: "Requests waiting in the engine of each endpoint.",
+    labels: ["name", "model_server_endpoint"],
+    twin: {
+      name: "inference_pool_per_pod_queue_size",
+      labels: ["name", "model_server_endpoint"],
+      labelNames: ["name", "model_server_pod"],
+    },
+  },
+  pollErrors: {
+    name: "llm_d_epp_datalayer_poll_errors_total",
+    type: "counter",
+    help: "Failed scrapes of model servers.",
+    labels: ["source_type"],
+    twin: {
+      name: "llm_d_inference_scheduler_datalayer_poll_errors_total",
+      labels: ["source_type"],
+    },
+  },
+  prefixIndexerSize: {
+    name: "llm_d_epp_prefix_indexer_size",
+    type: "gauge",
+    help: "Entries of the prefix index.",
+    labels: ["plugin_name", "plugin_type"],
+  },
+  pickDuration: {
+    name: "endpoint_picker_pick_duration_seconds",
+    type: "histogram",
+    help: "Duration of a pick, in buckets that resolve it.",
+    labels: [],
+    buckets: PICK_BUCKETS,
+  },
+  openStreams: {
+    name: "endpoint_picker_open_streams",
+    type: "gauge",
+    help: "Exchanges open now.",
+    labels: [],
+  },
+  openFlights: {
+    name: "endpoint_picker_open_flights",
+    type: "gauge",
+    help: "Dispatched requests whose reservation has not been given back.",
+    labels: [],
+  },
+  connections: {
+    name: "endpoint_picker_connections",
+    type: "gauge",
+    help: "Gateway connections open now.",
+    labels: [],
+  },
+  connectionRotations: {
+    name: "endpoint_picker_connection_rotations_total",
+    type: "counter",
+    help: "Gateway connections closed by us to keep clear of the transport's reset guard.",
+    labels: [],
+  },
+  bodyBytesInFlight: {
+    name: "endpoint_picker_body_bytes_in_flight",
+    type: "gauge",
+    help: "Bytes of request bodies held now.",
+    labels: [],
+  },
+  failedStreams: {
+    name: "endpoint_picker_failed_streams_total",
+    type: "counter",
+    help: "Exchanges that were ended with a gRPC error.",
+    labels: [],
+  },
+  internalFaults: {
+    name: "endpoint_picker_internal_faults_total",
+    type: "counter",
+    help: "Picks that failed by a fault of ours and were answered with a plain pick.",
+    labels: [],
+  },
+  accountingRepairs: {
+    name: "endpoint_picker_accounting_repairs_total",
+    type: "counter",
+    help: "In-flight counters found wrong by the recount, and repaired.",
+    labels: [],
+  },
+  scrapes: {
+    name: "endpoint_picker_scrapes_total",
+    type: "counter",
+    help: "Scrapes of model servers by result.",
+    labels: ["result"],
+  },
+  scraperRestarts: {
+    name: "endpoint_picker_scraper_thread_restarts_total",
+    type: "counter",
+    help: "Scraper threads that died and were started anew.",
+    labels: [],
+  },
+  discoveryReloads: {
+    name: "endpoint_picker_discovery_reloads_total",
+    type: "counter",
+    help: "Reloads of the endpoints file by result.",
+    labels: ["result"],
+  },
+  upstreamResponses: {
+    name: "endpoint_picker_upstream_responses_total",
+    type: "counter",
+    help: "Responses of model servers by status class.",
+    labels: ["status"],
+  },
+} as const satisfies Record<string, FamilyDefinition>;
+
+export type FamilyName = keyof typeof catalog;

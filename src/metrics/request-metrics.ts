@@ -1,0 +1,122 @@
+/**
+ * Metrics of one request's life. Label values are resolved to rows once per combination and kept; names that come from
+ * clients are bounded, later ones count as "other".
+ * @module
+ */
+import type { Flight, InferenceRequest } from "../../scheduler/index.ts";
+import type { Metrics } from "./metrics.ts";
+import type { Row } from "./registry.ts";
+
+/** Distinct model names, and distinct fairness ids, that get series of their own (llm-d-router: 1000). */
+export const LABEL_VALUES_MAX = 1000;
+/** Combinations remembered; beyond this the memory is emptied, the series stay. */
+const COMBINATIONS_MAX = 4096;
+
+/** Rows of one combination of model, target, fairness id and priority. */
+export interface RequestLabels {
+  readonly values: readonly [string, string, string, string];
+  readonly total: Row;
+  readonly duration: Row;
+  readonly size: Row;
+  readonly responseSize: Row;
+  readonly running: Row;
+  readonly ttftStreaming: Row;
+  readonly ttftWhole: Row;
+}
+
+const NO_LABELS = ["", "", "", "0"] as const;
+
+/** Admits label values up to a bound. */
+class LabelGuard {
+  readonly #seen = new Set<string>([""]);
+
+  admit(value: string): string {
+    if (this.#seen.has(value)) return value;
+    if (this.#seen.size > LABEL_VALUES_MAX) return "other";
+    this.#seen.add(value);
+    return value;
+  }
+}
+
+export class RequestMetrics {
+  failedStreams = 0;
+  readonly #metrics: Metrics;
+  readonly #models = new LabelGuard();
+  readonly #fairnessIds = new LabelGuard();
+  readonly #known = new Map<string, RequestLabels>();
+  readonly #processing: Row;
+
+  constructor(metrics: Metrics) {
+    this.#metrics = metrics;
+    this.#processing = metrics.families.requestProcessing.row();
+    metrics.onCollect(() =>
+      metrics.families.failedStreams.set(metrics.families.failedStreams.row(), this.failedStreams),
+    );
+  }
+
+  labels(request: InferenceRequest): RequestLabels {
+    const key = `${request.model}\n${request.targetModel}\n${request.fairnessId}\n${request.priority}`;
+    const known = this.#known.get(key);
+    if (known !== undefined) return known;
+    if (this.#known.size >= COMBINATIONS_MAX) this.#known.clear();
+    const { families } = this.#metrics;
+    const values = [
+      this.#models.admit(request.model),
+      this.#models.admit(request.targetModel),
+      this.#fairnessIds.admit(request.fairnessId),
+      String(request.priority),
+    ] as const;
+    const labels: RequestLabels = {
+      values,
+      total: families.requestTotal.row(...values),
+      duration: families.requestDuration.row(...values),
+      size: families.requestSize.row(...values),
+      responseSize: families.responseSize.row(...values),
+      running: families.requestRunning.row(...values),
+      ttftStreaming: families.requestTtft.row(...values, "true"),
+      ttftWhole: families.requestTtft.row(...values, "false"),
+    };
+    this.#known.set(key, labels);
+    return labels;
+  }
+
+  picked(labels: RequestLabels, flight: Flight, nowMs: number): void {
+    const { families } = this.#metrics;
+    families.requestTotal.add(labels.total);
+    families.requestRunning.add(labels.running);
+    families.requestSize.observe(labels.size, flight.request.bodyBytes);
+    families.requestProcessing.observe(
+      this.#processing,
+      (nowMs - flight.request.arrivedAtMs) / 1000,
+    );
+  }
+
+  firstByte(labels: RequestLabels, request: InferenceRequest, nowMs: number): void {
+    this.#metrics.families.requestTtft.observe(
+      request.streaming ? labels.ttftStreaming : labels.ttftWhole,
+      (nowMs - request.arrivedAtMs) / 1000,
+    );
+  }
+
+  completed(
+    labels: RequestLabels,
+    request: InferenceRequest,
+    nowMs: number,
+    responseBytes: number,
+    responseStatus: number,
+  ): void {
+    const { families } = this.#metrics;
+    families.requestRunning.add(labels.running, -1);
+    families.requestDuration.observe(labels.duration, (nowMs - request.arrivedAtMs) / 1000);
+    families.responseSize.observe(labels.responseSize, responseBytes);
+    if (responseStatus === 0) return;
+    const status = `${Math.floor(responseStatus / 100)}xx`;
+    families.upstreamResponses.add(families.upstreamResponses.row(status));
+    if (responseStatus >= 400) this.rejected(labels, "ModelServerError");
+  }
+
+  rejected(labels: RequestLabels | null, errorCode: string): void {
+    const family = this.#metrics.families.requestErrorTotal;
+    family.add(family.row(...(labels?.values ?? NO_LABELS), errorCode));
+  }
+}

@@ -1,0 +1,416 @@
+;; JSON at the level of bytes: find the end of a value while proving that it is valid (RFC 8259, the same documents that
+;; JSON.parse accepts), and copy strings and token ids out of proven values.
+;;
+;; The text must be followed by at least 64 zero bytes. Zero is not allowed anywhere in JSON, so it stops every loop and no
+;; loop checks for the end; 16 bytes are read at a time.
+;; A position where the text is wrong comes back as its complement (-1 - position), so valid positions are >= 0.
+(module
+  (import "env" "memory" (memory 1))
+
+  ;; Deepest nesting accepted, as in Go's encoding/json; beyond it `skip_value` gives TOO_DEEP.
+  (global $DEPTH_MAX i32 (i32.const 10000))
+  (global $TOO_DEEP i32 (i32.const 0x80000000))
+
+  ;; First position at or after p that is not space, tab, line feed or carriage return.
+  (func $skip_space (export "skip_space") (param $p i32) (result i32)
+    (local $byte i32)
+    (loop $next
+      (local.set $byte (i32.load8_u (local.get $p)))
+      (if (i32.gt_u (local.get $byte) (i32.const 0x20)) (then (return (local.get $p))))
+      (if
+        (i32.or
+          (i32.or
+            (i32.eq (local.get $byte) (i32.const 0x20))
+            (i32.eq (local.get $byte) (i32.const 0x0A)))
+          (i32.or
+            (i32.eq (local.get $byte) (i32.const 0x0D))
+            (i32.eq (local.get $byte) (i32.const 0x09))))
+        (then
+          (local.set $p (i32.add (local.get $p) (i32.const 1)))
+          (br $next))))
+    (local.get $p))
+
+  (func $is_hex (param $byte i32) (result i32)
+    (i32.or
+      (i32.lt_u (i32.sub (local.get $byte) (i32.const 0x30)) (i32.const 10))
+      (i32.lt_u
+        (i32.sub (i32.or (local.get $byte) (i32.const 0x20)) (i32.const 0x61))
+        (i32.const 6))))
+
+  ;; p is behind the opening quote. Returns the position behind the closing quote.
+  (func $skip_string (export "skip_string") (param $p i32) (result i32)
+    (local $chunk v128)
+    (local $quotes v128)
+    (local $backslashes v128)
+    (local $controls v128)
+    (local $mask i32)
+    (local $byte i32)
+    (local.set $quotes (i8x16.splat (i32.const 0x22)))
+    (local.set $backslashes (i8x16.splat (i32.const 0x5C)))
+    (local.set $controls (i8x16.splat (i32.const 0x1F)))
+    (loop $next
+      (local.set $chunk (v128.load (local.get $p)))
+      (local.set $mask
+        (i8x16.bitmask
+          (v128.or
+            (v128.or
+              (i8x16.eq (local.get $chunk) (local.get $quotes))
+              (i8x16.eq (local.get $chunk) (local.get $backslashes)))
+            ;; at most 0x1F
+            (i8x16.eq
+              (i8x16.min_u (local.get $chunk) (local.get $controls))
+              (local.get $chunk)))))
+      (if (i32.eqz (local.get $mask))
+        (then
+          (local.set $p (i32.add (local.get $p) (i32.const 16)))
+          (br $next)))
+      (local.set $p (i32.add (local.get $p) (i32.ctz (local.get $mask))))
+      (local.set $byte (i32.load8_u (local.get $p)))
+      (if (i32.eq (local.get $byte) (i32.const 0x22))
+        (then (return (i32.add (local.get $p) (i32.const 1)))))
+      ;; what is left is an escape or a control character
+      (if (i32.ne (local.get $byte) (i32.const 0x5C))
+        (then (return (i32.xor (local.get $p) (i32.const -1)))))
+      (local.set $byte (i32.load8_u offset=1 (local.get $p)))
+      (if (i32.eq (local.get $byte) (i32.const 0x75)) ;; u
+        (then
+          (if
+            (i32.and
+              (i32.and
+                (call $is_hex (i32.load8_u offset=2 (local.get $p)))
+                (call $is_hex (i32.load8_u offset=3 (local.get $p))))
+              (i32.and
+                (call $is_hex (i32.load8_u offset=4 (local.get $p)))
+                (call $is_hex (i32.load8_u offset=5 (local.get $p)))))
+            (then
+              (local.set $p (i32.add (local.get $p) (i32.const 6)))
+              (br $next)))
+          (return (i32.xor (i32.add (local.get $p) (i32.const 1)) (i32.const -1)))))
+      (if (i32.load8_u offset=0x5000 (local.get $byte))
+        (then
+          (local.set $p (i32.add (local.get $p) (i32.const 2)))
+          (br $next))))
+    (i32.xor (i32.add (local.get $p) (i32.const 1)) (i32.const -1)))
+
+  ;; Character that a one-letter escape stands for, at ESCAPES + letter; 0 when there is no such escape.
+  ;; ESCAPES lies in the part of the hasher's memory that is left to others (block-hash.ts).
+  (data (i32.const 0x5022) "\22") ;; \"
+  (data (i32.const 0x502F) "\2F") ;; \/
+  (data (i32.const 0x505C) "\5C") ;; \\
+  (data (i32.const 0x5062) "\08") ;; \b
+  (data (i32.const 0x5066) "\0C") ;; \f
+  (data (i32.const 0x506E) "\0A") ;; \n
+  (data (i32.const 0x5072) "\0D") ;; \r
+  (data (i32.const 0x5074) "\09") ;; \t
+
+  ;; First position at or after p that is no decimal digit.
+  (func $skip_digits (param $p i32) (result i32)
+    (loop $next
+      (if
+        (i32.lt_u
+          (i32.sub (i32.load8_u (local.get $p)) (i32.const 0x30))
+          (i32.const 10))
+        (then
+          (local.set $p (i32.add (local.get $p) (i32.const 1)))
+          (br $next))))
+    (local.get $p))
+
+  ;; p is at '-' or a digit. Returns the position behind the number.
+  (func $skip_number (param $p i32) (result i32)
+    (local $q i32)
+    (local $byte i32)
+    (if (i32.eq (i32.load8_u (local.get $p)) (i32.const 0x2D))
+      (then (local.set $p (i32.add (local.get $p) (i32.const 1)))))
+    (if (i32.eq (i32.load8_u (local.get $p)) (i32.const 0x30))
+      (then (local.set $q (i32.add (local.get $p) (i32.const 1)))) ;; no digit may follow a leading zero
+      (else
+        (local.set $q (call $skip_digits (local.get $p)))
+        (if (i32.eq (local.get $q) (local.get $p))
+          (then (return (i32.xor (local.get $p) (i32.const -1)))))))
+    (if (i32.eq (i32.load8_u (local.get $q)) (i32.const 0x2E)) ;; .
+      (then
+        (local.set $p (i32.add (local.get $q) (i32.const 1)))
+        (local.set $q (call $skip_digits (local.get $p)))
+        (if (i32.eq (local.get $q) (local.get $p))
+          (then (return (i32.xor (local.get $p) (i32.const -1)))))))
+    (if (i32.eq (i32.or (i32.load8_u (local.get $q)) (i32.const 0x20)) (i32.const 0x65)) ;; e E
+      (then
+        (local.set $p (i32.add (local.get $q) (i32.const 1)))
+        (local.set $byte (i32.load8_u (local.get $p)))
+        (if
+          (i32.or
+            (i32.eq (local.get $byte) (i32.const 0x2B))
+            (i32.eq (local.get $byte) (i32.const 0x2D)))
+          (then (local.set $p (i32.add (local.get $p) (i32.const 1)))))
+        (local.set $q (call $skip_digits (local.get $p)))
+        (if (i32.eq (local.get $q) (local.get $p))
+          (then (return (i32.xor (local.get $p) (i32.const -1)))))))
+    (local.get $q))
+
+  ;; p is at or before the opening quote of a member's name. Returns the position behind the colon.
+  (func $skip_name (param $p i32) (result i32)
+    (local.set $p (call $skip_space (local.get $p)))
+    (if (i32.ne (i32.load8_u (local.get $p)) (i32.const 0x22))
+      (then (return (i32.xor (local.get $p) (i32.const -1)))))
+    (local.set $p (call $skip_string (i32.add (local.get $p) (i32.const 1))))
+    (if (i32.lt_s (local.get $p) (i32.const 0)) (then (return (local.get $p))))
+    (local.set $p (call $skip_space (local.get $p)))
+    (if (i32.ne (i32.load8_u (local.get $p)) (i32.const 0x3A))
+      (then (return (i32.xor (local.get $p) (i32.const -1)))))
+    (i32.add (local.get $p) (i32.const 1)))
+
+  ;; p is at or before the first byte of a value. Returns the position behind it.
+  ;; `stack` points to DEPTH_MAX free bytes: the closing bracket that each open container waits for.
+  (func (export "skip_value") (param $p i32) (param $stack i32) (result i32)
+    (local $depth i32)
+    (local $byte i32)
+    (local $closing i32)
+    (loop $value
+      (local.set $p (call $skip_space (local.get $p)))
+      (local.set $byte (i32.load8_u (local.get $p)))
+      (block $done
+        (if (i32.eq (local.get $byte) (i32.const 0x22))
+          (then
+            (local.set $p (call $skip_string (i32.add (local.get $p) (i32.const 1))))
+            (if (i32.lt_s (local.get $p) (i32.const 0)) (then (return (local.get $p))))
+            (br $done)))
+        (if
+          (i32.or
+            (i32.lt_u (i32.sub (local.get $byte) (i32.const 0x30)) (i32.const 10))
+            (i32.eq (local.get $byte) (i32.const 0x2D)))
+          (then
+            (local.set $p (call $skip_number (local.get $p)))
+            (if (i32.lt_s (local.get $p) (i32.const 0)) (then (return (local.get $p))))
+            (br $done)))
+        ;; '{' and '[' differ in bit 5 only, and so do their counterparts two further on
+        (if (i32.eq (i32.or (local.get $byte) (i32.const 0x20)) (i32.const 0x7B))
+          (then
+            (if (i32.eq (local.get $depth) (global.get $DEPTH_MAX))
+              (then (return (global.get $TOO_DEEP))))
+            (local.set $closing (i32.add (local.get $byte) (i32.const 2)))
+            (local.set $p (call $skip_space (i32.add (local.get $p) (i32.const 1))))
+            (if (i32.eq (i32.load8_u (local.get $p)) (local.get $closing))
+              (then
+                (local.set $p (i32.add (local.get $p) (i32.const 1)))
+                (br $done)))
+            (i32.store8 (i32.add (local.get $stack) (local.get $depth)) (local.get $closing))
+            (local.set $depth (i32.add (local.get $depth) (i32.const 1)))
+            (if (i32.eq (local.get $closing) (i32.const 0x7D))
+              (then
+                (local.set $p (call $skip_name (local.get $p)))
+                (if (i32.lt_s (local.get $p) (i32.const 0)) (then (return (local.get $p))))))
+            (br $value)))
+        (if (i32.eq (i32.load (local.get $p)) (i32.const 0x65757274)) ;; true
+          (then
+            (local.set $p (i32.add (local.get $p) (i32.const 4)))
+            (br $done)))
+        (if (i32.eq (i32.load (local.get $p)) (i32.const 0x6C6C756E)) ;; null
+          (then
+            (local.set $p (i32.add (local.get $p) (i32.const 4)))
+            (br $done)))
+        (if
+          (i32.and
+            (i32.eq (i32.load (local.get $p)) (i32.const 0x736C6166)) ;; fals
+            (i32.eq (i32.load8_u offset=4 (local.get $p)) (i32.const 0x65)))
+          (then
+            (local.set $p (i32.add (local.get $p) (i32.const 5)))
+            (br $done)))
+        (return (i32.xor (local.get $p) (i32.const -1))))
+      ;; behind a value: close containers as long as they end here
+      (loop $close
+        (if (i32.eqz (local.get $depth)) (then (return (local.get $p))))
+        (local.set $p (call $skip_space (local.get $p)))
+        (local.set $byte (i32.load8_u (local.get $p)))
+        (local.set $closing
+          (i32.load8_u
+            (i32.sub (i32.add (local.get $stack) (local.get $depth)) (i32.const 1))))
+        (if (i32.eq (local.get $byte) (i32.const 0x2C))
+          (then
+            (local.set $p (i32.add (local.get $p) (i32.const 1)))
+            (if (i32.eq (local.get $closing) (i32.const 0x7D))
+              (then
+                (local.set $p (call $skip_name (local.get $p)))
+                (if (i32.lt_s (local.get $p) (i32.const 0)) (then (return (local.get $p))))))
+            (br $value)))
+        (if (i32.ne (local.get $byte) (local.get $closing))
+          (then (return (i32.xor (local.get $p) (i32.const -1)))))
+        (local.set $p (i32.add (local.get $p) (i32.const 1)))
+        (local.set $depth (i32.sub (local.get $depth) (i32.const 1)))
+        (br $close)))
+    (unreachable))
+
+  (func $hex_digit (param $p i32) (result i32)
+    (local $byte i32)
+    (local.set $byte (i32.load8_u (local.get $p)))
+    (i32.add
+      (i32.and (local.get $byte) (i32.const 0xF))
+      (i32.mul (i32.shr_u (local.get $byte) (i32.const 6)) (i32.const 9))))
+
+  ;; Four hexadecimal digits at p.
+  (func $hex4 (param $p i32) (result i32)
+    (i32.or
+      (i32.or
+        (i32.shl (call $hex_digit (local.get $p)) (i32.const 12))
+        (i32.shl (call $hex_digit (i32.add (local.get $p) (i32.const 1))) (i32.const 8)))
+      (i32.or
+        (i32.shl (call $hex_digit (i32.add (local.get $p) (i32.const 2))) (i32.const 4))
+        (call $hex_digit (i32.add (local.get $p) (i32.const 3))))))
+
+  ;; Copies the proven string contents [src, end) (without quotes) to dst, escapes resolved; a surrogate without its
+  ;; partner becomes U+FFFD. At most the bytes up to dstEnd are the copy's; up to 16 more may be overwritten with garbage.
+  ;; dst > dstEnd: nothing is written. Returns the length of the whole resolved string.
+  (func (export "copy_string")
+    (param $src i32) (param $end i32) (param $dst i32) (param $dstEnd i32) (result i32)
+    (local $start i32)
+    (local $chunk v128)
+    (local $mask i32)
+    (local $run i32)
+    (local $char i32)
+    (local $low i32)
+    (local $backslashes v128)
+    (local.set $start (local.get $dst))
+    (local.set $backslashes (i8x16.splat (i32.const 0x5C)))
+    (block $done
+      (loop $next
+        (br_if $done (i32.ge_u (local.get $src) (local.get $end)))
+        (local.set $chunk (v128.load (local.get $src)))
+        (if (i32.le_u (local.get $dst) (local.get $dstEnd))
+          (then (v128.store (local.get $dst) (local.get $chunk))))
+        (local.set $mask
+          (i8x16.bitmask (i8x16.eq (local.get $chunk) (local.get $backslashes))))
+        (if (i32.eqz (local.get $mask))
+          (then
+            ;; whole steps, which the processor can run ahead of; the one past the end is taken back below
+            (local.set $src (i32.add (local.get $src) (i32.const 16)))
+            (local.set $dst (i32.add (local.get $dst) (i32.const 16)))
+            (br $next)))
+        (local.set $run (i32.ctz (local.get $mask)))
+        (local.set $src (i32.add (local.get $src) (local.get $run)))
+        (local.set $dst (i32.add (local.get $dst) (local.get $run)))
+        (br_if $done (i32.ge_u (local.get $src) (local.get $end)))
+        ;; an escape
+        (local.set $char (i32.load8_u offset=1 (local.get $src)))
+        (if (i32.ne (local.get $char) (i32.const 0x75))
+          (then
+            (if (i32.le_u (local.get $dst) (local.get $dstEnd))
+              (then
+                (i32.store8 (local.get $dst) (i32.load8_u offset=0x5000 (local.get $char)))))
+            (local.set $dst (i32.add (local.get $dst) (i32.const 1)))
+            (local.set $src (i32.add (local.get $src) (i32.const 2)))
+            (br $next)))
+        (local.set $char (call $hex4 (i32.add (local.get $src) (i32.const 2))))
+        (local.set $src (i32.add (local.get $src) (i32.const 6)))
+        (if (i32.eq (i32.and (local.get $char) (i32.const 0xF800)) (i32.const 0xD800))
+          (then
+            ;; a pair only when a low half follows as an escape of its own
+            (local.set $low (i32.const 0))
+            (if
+              (i32.and
+                (i32.lt_u (local.get $char) (i32.const 0xDC00))
+                (i32.and
+                  (i32.le_u (i32.add (local.get $src) (i32.const 6)) (local.get $end))
+                  (i32.eq (i32.load16_u (local.get $src)) (i32.const 0x755C))))
+              (then (local.set $low (call $hex4 (i32.add (local.get $src) (i32.const 2))))))
+            (if (i32.eq (i32.and (local.get $low) (i32.const 0xFC00)) (i32.const 0xDC00))
+              (then
+                (local.set $char
+                  (i32.add
+                    (i32.add
+                      (i32.shl (i32.and (local.get $char) (i32.const 0x3FF)) (i32.const 10))
+                      (i32.and (local.get $low) (i32.const 0x3FF)))
+                    (i32.const 0x10000)))
+                (local.set $src (i32.add (local.get $src) (i32.const 6))))
+              (else (local.set $char (i32.const 0xFFFD))))))
+        (local.set $dst
+          (call $put_utf8 (local.get $char) (local.get $dst) (local.get $dstEnd)))
+        (br $next)))
+    ;; the last step may have gone past the end, by as much in the source as in the copy
+    (i32.sub
+      (i32.sub (local.get $dst) (local.get $start))
+      (i32.sub (local.get $src) (local.get $end))))
+
+  ;; Writes one code point unless dst > dstEnd. Returns the position behind it.
+  (func $put_utf8 (param $char i32) (param $dst i32) (param $dstEnd i32) (result i32)
+    (local $bytes i32)
+    (local $length i32)
+    (if (i32.lt_u (local.get $char) (i32.const 0x80))
+      (then
+        (local.set $bytes (local.get $char))
+        (local.set $length (i32.const 1)))
+      (else
+        (if (i32.lt_u (local.get $char) (i32.const 0x800))
+          (then
+            (local.set $bytes
+              (i32.or
+                (i32.or (i32.const 0x80C0) (i32.shr_u (local.get $char) (i32.const 6)))
+                (i32.shl (i32.and (local.get $char) (i32.const 0x3F)) (i32.const 8))))
+            (local.set $length (i32.const 2)))
+          (else
+            (if (i32.lt_u (local.get $char) (i32.const 0x10000))
+              (then
+                (local.set $bytes
+                  (i32.or
+                    (i32.or (i32.const 0x8080E0) (i32.shr_u (local.get $char) (i32.const 12)))
+                    (i32.or
+                      (i32.shl
+                        (i32.and (i32.shr_u (local.get $char) (i32.const 6)) (i32.const 0x3F))
+                        (i32.const 8))
+                      (i32.shl (i32.and (local.get $char) (i32.const 0x3F)) (i32.const 16)))))
+                (local.set $length (i32.const 3)))
+              (else
+                (local.set $bytes
+                  (i32.or
+                    (i32.or
+                      (i32.or (i32.const 0x808080F0) (i32.shr_u (local.get $char) (i32.const 18)))
+                      (i32.shl
+                        (i32.and (i32.shr_u (local.get $char) (i32.const 12)) (i32.const 0x3F))
+                        (i32.const 8)))
+                    (i32.or
+                      (i32.shl
+                        (i32.and (i32.shr_u (local.get $char) (i32.const 6)) (i32.const 0x3F))
+                        (i32.const 16))
+                      (i32.shl (i32.and (local.get $char) (i32.const 0x3F)) (i32.const 24)))))
+                (local.set $length (i32.const 4))))))))
+    (if (i32.le_u (local.get $dst) (local.get $dstEnd))
+      (then (i32.store (local.get $dst) (local.get $bytes))))
+    (i32.add (local.get $dst) (local.get $length)))
+
+  ;; Copies the numbers of a proven array as u32; p is behind its opening bracket. Every element must be a plain integer
+  ;; from 0 to 2^32 - 1. Writes while dst + 4 <= dstEnd. Returns the number of elements, -1 when one is something else.
+  (func (export "copy_ids") (param $p i32) (param $dst i32) (param $dstEnd i32) (result i32)
+    (local $count i32)
+    (local $value i64)
+    (local $byte i32)
+    (local $digits i32)
+    (loop $element
+      (local.set $p (call $skip_space (local.get $p)))
+      (local.set $value (i64.const 0))
+      (local.set $digits (local.get $p))
+      (loop $digit
+        (local.set $byte (i32.sub (i32.load8_u (local.get $p)) (i32.const 0x30)))
+        (if (i32.lt_u (local.get $byte) (i32.const 10))
+          (then
+            (local.set $value
+              (i64.add
+                (i64.mul (local.get $value) (i64.const 10))
+                (i64.extend_i32_u (local.get $byte))))
+            (local.set $p (i32.add (local.get $p) (i32.const 1)))
+            (br $digit))))
+      (local.set $digits (i32.sub (local.get $p) (local.get $digits)))
+      ;; ten digits hold 2^32 - 1 and can not overflow 64 bits
+      (if
+        (i32.or
+          (i32.gt_u (i32.sub (local.get $digits) (i32.const 1)) (i32.const 9))
+          (i64.gt_u (local.get $value) (i64.const 0xFFFFFFFF)))
+        (then (return (i32.const -1))))
+      (if (i32.le_u (i32.add (local.get $dst) (i32.const 4)) (local.get $dstEnd))
+        (then (i64.store32 (local.get $dst) (local.get $value))))
+      (local.set $dst (i32.add (local.get $dst) (i32.const 4)))
+      (local.set $count (i32.add (local.get $count) (i32.const 1)))
+      (local.set $p (call $skip_space (local.get $p)))
+      (local.set $byte (i32.load8_u (local.get $p)))
+      (local.set $p (i32.add (local.get $p) (i32.const 1)))
+      (br_if $element (i32.eq (local.get $byte) (i32.const 0x2C))))
+    (if (result i32) (i32.eq (local.get $byte) (i32.const 0x5D))
+      (then (local.get $count))
+      (else (i32.const -1)))))

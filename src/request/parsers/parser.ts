@@ -1,0 +1,58 @@
+/**
+ * What a parser is: it claims paths, and takes the facts of a request from the bytes of its body.
+ * @module
+ */
+import { type PromptApi, PromptReader } from "../prompt-format.ts";
+import { PromptStream } from "../prompt-stream.ts";
+import { BodyScan } from "../scan-json.ts";
+
+/** Why a body is refused with status 400. */
+export interface ParseError {
+  /** Text for the client. */
+  readonly message: string;
+}
+
+export interface Parser {
+  /** Type string of the YAML. */
+  readonly type: string;
+  /** Path suffixes, whole segments, without slashes at the ends; none = takes what nobody claims. */
+  readonly claims: readonly string[];
+  /** False: requests can be routed before, and without, their body. */
+  readonly needsBody: boolean;
+  /**
+   * @param body one run of bytes; must stay as it is until the facts have been used
+   * @param path as in `:path`
+   * @param out  reset by the caller, filled here
+   * @returns    null when the body is fine
+   */
+  parse(body: Uint8Array, path: string, out: ParsedBody): ParseError | null;
+}
+
+/** Facts of one body. Made once and filled again for each request; everything that is large inside is reused. */
+export class ParsedBody {
+  /** Model the client asks for, "" = none. */
+  model = "";
+  /** The value of the top-level `model` in the body, quotes included (or whatever stands there); -1 = no such member. */
+  modelStart = -1;
+  modelEnd = -1;
+  streaming = false;
+  /** The client's output cap, tokens; -1 = none. */
+  maxOutputTokens = -1;
+  cacheSalt = "";
+  /** Where the prompt stands; "none" = there is nothing to hash. */
+  api: PromptApi = "none";
+  readonly scan = new BodyScan();
+  readonly stream = new PromptStream(this.scan.area);
+  readonly reader = new PromptReader(this.scan);
+
+  reset(): void {
+    this.model = "";
+    this.modelStart = -1;
+    this.modelEnd = -1;
+    this.streaming = false;
+    this.maxOutputTokens = -1;
+    this.cacheSalt = "";
+    this.api = "none";
+    this.scan.reset();
+  }
+}

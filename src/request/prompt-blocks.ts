@@ -1,0 +1,195 @@
+/**
+ * Prompt of a parsed request → its length in tokens and the chained hashes of its blocks, one set a hash plan.
+ * @module
+ */
+import { isUtf8 } from "node:buffer";
+import { type BlockHashes, type HashPlan, rootHash } from "../../scheduler/index.ts";
+import { defaultMediaEstimate, type MediaEstimate } from "./media-tokens.ts";
+import type { ParsedBody } from "./parsers/parser.ts";
+import { TAG_MIN } from "./prompt-format.ts";
+import { type WorkArea, workAreaLimits } from "./work-area.ts";
+
+export const promptLimits = {
+  /** Prompts of one request that are hashed; of those behind them only the tokens count. */
+  promptsHashedMax: 1024,
+} as const;
+
+export interface PromptFacts {
+  /** Over all prompts; 0 = the request has no prompt. */
+  readonly promptTokens: number;
+  /** One entry a plan, in their order; plans with equal parameters share an object. */
+  readonly blockHashes: readonly (BlockHashes | null)[];
+}
+
+const TOKEN_BYTES = 4;
+const UTF8_BYTES_PER_UNIT = 3;
+const ROOT_LENGTHS_BYTES = 8;
+const NO_WORDS = new Uint32Array(0);
+
+/** Hashes of one plan while they are made. */
+class BlockList {
+  readonly blockSizeTokens: number;
+  /** Cap of the plan, as given and as far as the stream can hold it. */
+  readonly #planBlocksMax: number;
+  readonly #blocksMax: number;
+  readonly #rootLo: number;
+  readonly #rootHi: number;
+  readonly #starts: number[] = [0];
+  readonly #partial: number[] = [];
+  #words = NO_WORDS;
+  #count = 0;
+
+  constructor(plan: HashPlan, targetModel: string, cacheSalt: string, area: WorkArea) {
+    this.blockSizeTokens = plan.blockSizeTokens;
+    this.#planBlocksMax = plan.blocksMax;
+    const blockBytes = plan.blockSizeTokens * TOKEN_BYTES;
+    const { streamBytesMax } = workAreaLimits;
+    this.#blocksMax = Math.min(plan.blocksMax, Math.floor(streamBytesMax / blockBytes));
+    const bytes = (targetModel.length + cacheSalt.length) * UTF8_BYTES_PER_UNIT;
+    const at = area.scratch(bytes + ROOT_LENGTHS_BYTES) - area.hasher.inputAddress;
+    const root = rootHash(area.hasher, targetModel, cacheSalt, plan.upstreamRoot, at);
+    this.#rootLo = root.lo;
+    this.#rootHi = root.hi;
+  }
+
+  /** Bytes of a prompt that can matter. */
+  get streamBytesMax(): number {
+    return this.#blocksMax * this.blockSizeTokens * TOKEN_BYTES;
+  }
+
+  /** Whether this list is what the plan, of the same format, asks for. */
+  fits(plan: HashPlan): boolean {
+    return plan.blockSizeTokens === this.blockSizeTokens && plan.blocksMax === this.#planBlocksMax;
+  }
+
+  /** Hashes the prompt in the stream: `tokens` long, written up to address `end`. */
+  add(area: WorkArea, tokens: number, end: number): void {
+    const size = this.blockSizeTokens;
+    const blocks = Math.min(Math.ceil(tokens / size), this.#blocksMax - this.#count);
+    this.#reserve(this.#count + blocks);
+    const { hasher } = area;
+    hasher.hashBlocks(
+      area.stream - hasher.inputAddress,
+      end - hasher.inputAddress,
+      size * TOKEN_BYTES,
+      blocks,
+      this.#rootLo,
+      this.#rootHi,
+      this.#words,
+      this.#count * 2,
+    );
+    this.#count += blocks;
+    this.#starts.push(this.#count);
+    this.#partial.push(blocks * size > tokens ? 1 : 0);
+  }
+
+  take(): BlockHashes {
+    const words = this.#words;
+    const length = this.#count * 2;
+    return {
+      blockSizeTokens: this.blockSizeTokens,
+      words: words.length === length ? words : words.slice(0, length),
+      promptStarts: new Int32Array(this.#starts),
+      partialTail: new Uint8Array(this.#partial),
+    };
+  }
+
+  /** The first prompt gets exactly what it needs: as a rule it is the only one. */
+  #reserve(blocks: number): void {
+    if (blocks * 2 <= this.#words.length) return;
+    const grown = new Uint32Array(
+      this.#count === 0 ? blocks * 2 : Math.max(blocks * 2, this.#words.length * 2),
+    );
+    grown.set(this.#words);
+    this.#words = grown;
+  }
+}
+
+/**
+ * Takes the prompt facts of a body that was parsed into `parsed`.
+ *
+ * A plan with `upstreamRoot` hashes the stream that llm-d-router's estimating back-end would make, the others the own
+ * format (prompt-format.ts). Tokens are counted in the first plan's format.
+ *
+ * @param body        the body that was parsed
+ * @param targetModel model after rewrite
+ * @param cacheSalt   defaults to the body's own
+ */
+export function hashPrompt(
+  parsed: ParsedBody,
+  body: Uint8Array,
+  plans: readonly HashPlan[],
+  targetModel: string,
+  cacheSalt: string = parsed.cacheSalt,
+  estimate: MediaEstimate = defaultMediaEstimate,
+): PromptFacts {
+  const blockHashes: (BlockHashes | null)[] = [];
+  for (let i = 0; i < plans.length; i++) blockHashes.push(null);
+  const { area } = parsed.scan;
+  if (parsed.api === "none" || !area.load(body)) return { promptTokens: 0, blockHashes };
+  if (!isUtf8(body)) area.maskStrayBytes(TAG_MIN);
+  const upstream = plans.length > 0 && plans[0]!.upstreamRoot;
+  const hashFormat = (isUpstream: boolean): number => {
+    const lists = listsOf(plans, isUpstream, targetModel, cacheSalt, area);
+    const tokens = readPrompts(parsed, isUpstream, lists, estimate);
+    if (tokens > 0) give(plans, isUpstream, lists, blockHashes);
+    return tokens;
+  };
+  const promptTokens = hashFormat(upstream);
+  if (plans.some((plan) => plan.upstreamRoot !== upstream)) hashFormat(!upstream);
+  area.unload();
+  return { promptTokens, blockHashes };
+}
+
+/** One list for each different plan of a format, in the order of the plans. */
+function listsOf(
+  plans: readonly HashPlan[],
+  upstream: boolean,
+  targetModel: string,
+  cacheSalt: string,
+  area: WorkArea,
+): BlockList[] {
+  const lists: BlockList[] = [];
+  for (const plan of plans) {
+    if (plan.upstreamRoot !== upstream || lists.some((list) => list.fits(plan))) continue;
+    lists.push(new BlockList(plan, targetModel, cacheSalt, area));
+  }
+  return lists;
+}
+
+function give(
+  plans: readonly HashPlan[],
+  upstream: boolean,
+  lists: readonly BlockList[],
+  blockHashes: (BlockHashes | null)[],
+): void {
+  for (const list of lists) {
+    const hashes = list.take();
+    plans.forEach((plan, i) => {
+      if (plan.upstreamRoot === upstream && list.fits(plan)) blockHashes[i] = hashes;
+    });
+  }
+}
+
+/** Reads all prompts and hashes the first ones. @returns their tokens */
+function readPrompts(
+  parsed: ParsedBody,
+  upstream: boolean,
+  lists: readonly BlockList[],
+  estimate: MediaEstimate,
+): number {
+  const { reader, stream, scan } = parsed;
+  let cap = 0;
+  for (const list of lists) cap = Math.max(cap, list.streamBytesMax);
+  let tokens = 0;
+  reader.begin(parsed.api, upstream);
+  for (let prompt = 0; ; prompt++) {
+    const isHashed = cap > 0 && prompt < promptLimits.promptsHashedMax;
+    stream.begin(isHashed ? cap : 0, estimate);
+    if (!reader.next(stream)) return tokens;
+    tokens += stream.tokens;
+    if (!isHashed) continue;
+    const end = stream.finish();
+    for (const list of lists) list.add(scan.area, stream.tokens, end);
+  }
+}

@@ -1,0 +1,365 @@
+/**
+ * From the ranges of a scanned body to the byte streams of its prompts: what is written in which order.
+ *
+ * Own format. Tags are bytes that no UTF-8 text contains, so fields can not run together, and nothing carries a length
+ * or a count, so a continued conversation (and a longer text in the same place) starts with the same bytes:
+ *
+ *   chat      preamble* message*
+ *   preamble  FC 'T' tools | FC 'D' documents | FC 'J' chat_template | FC 'K' chat_template_kwargs | FC 'I' instructions
+ *   message   FF role field*
+ *   field     FE 'n' name | FE 'i' tool_call_id | FE 'r' reasoning | FE 'c' text | FE 't' tool_calls
+ *             FE 'o' anything else, raw | FD kind, zeros to the next token, placeholder tokens
+ *   text      completions: the text and nothing else
+ *   ids       token ids, 4 bytes each
+ *
+ * Values of `tools`, `tool_calls` and the like are the bytes that came, not re-serialized: a model sees their order and
+ * spacing too. `response_format` and sampling parameters are left out because engines do not put them into the prompt.
+ *
+ * Upstream's format (for comparison with llm-d-router) has no tags: tools, then role and content of each message.
+ * @module
+ */
+import { KeyTable } from "./key-table.ts";
+import type { MediaKind, PromptStream } from "./prompt-stream.ts";
+import { type BodyScan, Member } from "./scan-json.ts";
+import { Byte, type WorkArea } from "./work-area.ts";
+
+/** Which API a body is for; it decides where the prompt stands. */
+export type PromptApi =
+  | "none"
+  | "completions"
+  | "chat"
+  | "responses"
+  | "conversations"
+  | "embeddings"
+  | "images";
+
+/** Lowest tag; bytes from here on never occur in UTF-8. */
+export const TAG_MIN = 0xf8;
+const PREAMBLE = 0xfc;
+const MEDIA = 0xfd;
+const FIELD = 0xfe;
+const MESSAGE = 0xff;
+
+const letter = (char: string): number => char.charCodeAt(0);
+const NAME = letter("n");
+const CALL_ID = letter("i");
+const REASONING = letter("r");
+const CONTENT = letter("c");
+const TOOL_CALLS = letter("t");
+const OTHER = letter("o");
+const MEDIA_LETTERS: Readonly<Record<MediaKind, number>> = {
+  image: letter("i"),
+  video: letter("v"),
+  audio: letter("a"),
+};
+
+const PREAMBLE_MEMBERS: readonly (readonly [Member, number])[] = [
+  [Member.tools, letter("T")],
+  [Member.documents, letter("D")],
+  [Member.chat_template, letter("J")],
+  [Member.chat_template_kwargs, letter("K")],
+  [Member.instructions, letter("I")],
+];
+
+const M = { role: 0, content: 1, name: 2, tool_call_id: 3, reasoning_content: 4, tool_calls: 5 };
+const messageTable = new KeyTable(Object.keys(M));
+const B = { text: 0, image_url: 1, video_url: 2, input_audio: 3, audio_url: 4 };
+const blockTable = new KeyTable(Object.keys(B));
+const A = { url: 0, data: 1, format: 2 };
+const assetTable = new KeyTable(Object.keys(A));
+
+/** Reads the prompts of one scanned body, one after the other, into a stream. */
+export class PromptReader {
+  readonly #scan: BodyScan;
+  readonly #area: WorkArea;
+  readonly #message = new Int32Array(messageTable.size * 2);
+  readonly #block = new Int32Array(blockTable.size * 2);
+  readonly #asset = new Int32Array(assetTable.size * 2);
+  #api: PromptApi = "none";
+  #upstream = false;
+  /** Value that the next prompt is, or starts; -1 = none is left. */
+  #at = -1;
+  /** Whether #at stands in an array of prompts. */
+  #isList = false;
+
+  constructor(scan: BodyScan) {
+    this.#scan = scan;
+    this.#area = scan.area;
+  }
+
+  begin(api: PromptApi, upstream: boolean): void {
+    this.#api = api;
+    this.#upstream = upstream;
+    this.#isList = false;
+    switch (api) {
+      case "none":
+        this.#at = -1;
+        return;
+      case "chat":
+        this.#at = this.#scan.start(Member.messages);
+        return;
+      case "conversations":
+        this.#at = this.#scan.start(Member.items);
+        return;
+      case "responses":
+        this.#at = this.#scan.start(Member.input);
+        return;
+      case "embeddings":
+        this.#beginPrompts(this.#scan.start(Member.input));
+        return;
+      default:
+        this.#beginPrompts(this.#scan.start(Member.prompt));
+    }
+  }
+
+  /** Writes the next prompt to a stream that was just begun. @returns false: there is none left */
+  next(stream: PromptStream): boolean {
+    const at = this.#at;
+    if (at < 0) return false;
+    if (this.#isList) {
+      const end = this.#area.skipValue(at);
+      this.#prompt(stream, at, end);
+      this.#at = this.#nextElement(end);
+      return true;
+    }
+    this.#at = -1;
+    switch (this.#api) {
+      case "chat":
+      case "responses":
+      case "conversations":
+        if (this.#upstream) this.#upstreamChat(stream, at);
+        else this.#chat(stream, at);
+        return true;
+      default:
+        this.#prompt(stream, at, this.#area.skipValue(at));
+        return true;
+    }
+  }
+
+  // ── completions, embeddings ─────────────────────────────────────────────────────────────────────────────────────────
+
+  /** A string or a list of ids is one prompt; a list of strings or of lists is one prompt an element. */
+  #beginPrompts(at: number): void {
+    this.#at = at;
+    const area = this.#area;
+    if (at < 0 || area.bytes[at] !== Byte.OpenBracket) return;
+    const first = area.skipSpace(at + 1);
+    const lead = area.bytes[first];
+    if (lead === Byte.CloseBracket) this.#at = -1;
+    else if (lead === Byte.Quote || lead === Byte.OpenBracket) {
+      this.#at = first;
+      this.#isList = true;
+    }
+  }
+
+  #prompt(stream: PromptStream, start: number, end: number): void {
+    const { bytes } = this.#area;
+    if (bytes[start] === Byte.Quote) stream.text(start, end);
+    else if (bytes[start] !== Byte.OpenBracket || !stream.ids(start)) stream.raw(start, end);
+  }
+
+  // ── own format ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  #chat(stream: PromptStream, at: number): void {
+    for (const [member, tag] of PREAMBLE_MEMBERS) {
+      if (!this.#isPresent(this.#scan.start(member))) continue;
+      stream.byte(PREAMBLE);
+      stream.byte(tag);
+      this.#value(stream, this.#scan.start(member), this.#scan.end(member));
+    }
+    const area = this.#area;
+    if (area.bytes[at] !== Byte.OpenBracket) {
+      // responses: a bare text is the user's
+      stream.byte(MESSAGE);
+      this.#field(stream, CONTENT, at, area.skipValue(at));
+      return;
+    }
+    for (let element = this.#firstElement(at); element >= 0; ) {
+      element = this.#nextElement(this.#messageTo(stream, element));
+    }
+  }
+
+  /** @returns the address behind the message */
+  #messageTo(stream: PromptStream, at: number): number {
+    const area = this.#area;
+    const ranges = this.#message;
+    stream.byte(MESSAGE);
+    const isObject = area.bytes[at] === Byte.OpenBrace;
+    const end = isObject ? area.collect(at, messageTable, ranges) : area.skipValue(at);
+    const role = isObject ? ranges[M.role * 2]! : -1;
+    if (role < 0) {
+      this.#field(stream, OTHER, at, end);
+      return end;
+    }
+    this.#value(stream, role, ranges[M.role * 2 + 1]!);
+    this.#member(stream, NAME, M.name);
+    this.#member(stream, CALL_ID, M.tool_call_id);
+    this.#member(stream, REASONING, M.reasoning_content);
+    const content = ranges[M.content * 2]!;
+    if (this.#lead(content) === Byte.OpenBracket) this.#blocks(stream, content);
+    else this.#member(stream, CONTENT, M.content);
+    this.#member(stream, TOOL_CALLS, M.tool_calls);
+    return end;
+  }
+
+  #blocks(stream: PromptStream, at: number): void {
+    const area = this.#area;
+    for (let element = this.#firstElement(at); element >= 0; ) {
+      const lead = area.bytes[element];
+      let end: number;
+      if (lead === Byte.OpenBrace) {
+        end = area.collect(element, blockTable, this.#block);
+        this.#blockTo(stream, element, end);
+      } else {
+        end = area.skipValue(element);
+        this.#field(stream, lead === Byte.Quote ? CONTENT : OTHER, element, end);
+      }
+      element = this.#nextElement(end);
+    }
+  }
+
+  #blockTo(stream: PromptStream, start: number, end: number): void {
+    const ranges = this.#block;
+    if (this.#mediaBlock(stream)) return;
+    const text = ranges[B.text * 2]!;
+    if (this.#lead(text) === Byte.Quote) {
+      this.#field(stream, CONTENT, text, ranges[B.text * 2 + 1]!);
+    } else {
+      this.#field(stream, OTHER, start, end);
+    }
+  }
+
+  /** Writes the field when the member of the collected message is there. */
+  #member(stream: PromptStream, tag: number, key: number): void {
+    const start = this.#message[key * 2]!;
+    if (this.#isPresent(start)) this.#field(stream, tag, start, this.#message[key * 2 + 1]!);
+  }
+
+  #field(stream: PromptStream, tag: number, start: number, end: number): void {
+    stream.byte(FIELD);
+    stream.byte(tag);
+    this.#value(stream, start, end);
+  }
+
+  // ── upstream's format ───────────────────────────────────────────────────────────────────────────────────────────────
+
+  #upstreamChat(stream: PromptStream, at: number): void {
+    const scan = this.#scan;
+    const area = this.#area;
+    if (this.#api === "responses") {
+      stream.byte(Byte.OpenBracket);
+      let isFirst = true;
+      for (const member of [Member.instructions, Member.tools, Member.input]) {
+        if (!this.#isPresent(scan.start(member))) continue;
+        if (!isFirst) stream.byte(Byte.Comma);
+        isFirst = false;
+        stream.raw(scan.start(member), scan.end(member));
+      }
+      stream.byte(Byte.CloseBracket);
+      return;
+    }
+    if (this.#api === "conversations") {
+      stream.raw(at, area.skipValue(at));
+      return;
+    }
+    if (this.#isPresent(scan.start(Member.tools))) {
+      stream.raw(scan.start(Member.tools), scan.end(Member.tools));
+    }
+    for (let element = this.#firstElement(at); element >= 0; ) {
+      element = this.#nextElement(this.#upstreamMessage(stream, element));
+    }
+  }
+
+  #upstreamMessage(stream: PromptStream, at: number): number {
+    const area = this.#area;
+    const { bytes } = area;
+    if (bytes[at] !== Byte.OpenBrace) return area.skipValue(at);
+    const ranges = this.#message;
+    const end = area.collect(at, messageTable, ranges);
+    const role = ranges[M.role * 2]!;
+    if (this.#lead(role) === Byte.Quote) stream.text(role, ranges[M.role * 2 + 1]!);
+    const content = ranges[M.content * 2]!;
+    const lead = this.#lead(content);
+    if (lead === Byte.Quote) stream.text(content, ranges[M.content * 2 + 1]!);
+    if (lead !== Byte.OpenBracket) return end;
+    for (let element = this.#firstElement(content); element >= 0; ) {
+      const isBlock = bytes[element] === Byte.OpenBrace;
+      const blockEnd = isBlock
+        ? area.collect(element, blockTable, this.#block)
+        : area.skipValue(element);
+      const text = isBlock ? this.#block[B.text * 2]! : -1;
+      if (isBlock && !this.#mediaBlock(stream) && this.#lead(text) === Byte.Quote) {
+        stream.text(text, this.#block[B.text * 2 + 1]!);
+      }
+      element = this.#nextElement(blockEnd);
+    }
+    return end;
+  }
+
+  // ── both ────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  /** Writes the asset of the collected block. @returns false: it has none */
+  #mediaBlock(stream: PromptStream): boolean {
+    return (
+      this.#media(stream, "image", B.image_url) ||
+      this.#media(stream, "video", B.video_url) ||
+      this.#media(stream, "audio", B.input_audio) ||
+      this.#media(stream, "audio", B.audio_url)
+    );
+  }
+
+  /** An asset is `{"url": …}`, `{"data": …, "format": …}` or the bare string. */
+  #media(stream: PromptStream, kind: MediaKind, key: number): boolean {
+    const area = this.#area;
+    let start = this.#block[key * 2]!;
+    let end = this.#block[key * 2 + 1]!;
+    if (!this.#isPresent(start)) return false;
+    let formatBytes = 0;
+    if (area.bytes[start] === Byte.OpenBrace) {
+      const ranges = this.#asset;
+      area.collect(start, assetTable, ranges);
+      const source = ranges[A.url * 2]! >= 0 ? A.url : A.data;
+      start = ranges[source * 2]!;
+      end = ranges[source * 2 + 1]!;
+      if (ranges[A.format * 2]! >= 0) {
+        formatBytes = ranges[A.format * 2 + 1]! - ranges[A.format * 2]! - 2;
+      }
+    }
+    if (this.#lead(start) !== Byte.Quote) return false;
+    if (!this.#upstream) {
+      stream.byte(MEDIA);
+      stream.byte(MEDIA_LETTERS[kind]);
+    }
+    stream.media(kind, start, end, formatBytes, !this.#upstream);
+    return true;
+  }
+
+  /** Strings without their quotes and escapes, everything else as it came. */
+  #value(stream: PromptStream, start: number, end: number): void {
+    if (this.#area.bytes[start] === Byte.Quote) stream.text(start, end);
+    else stream.raw(start, end);
+  }
+
+  /** First byte of a value, 0 when it is missing. */
+  #lead(start: number): number {
+    return start < 0 ? 0 : this.#area.bytes[start]!;
+  }
+
+  /** There, and not null. */
+  #isPresent(start: number): boolean {
+    return start >= 0 && this.#area.bytes[start] !== Byte.LetterN;
+  }
+
+  /** First element of the array at p, -1 when it is empty. */
+  #firstElement(p: number): number {
+    const first = this.#area.skipSpace(p + 1);
+    return this.#area.bytes[first] === Byte.CloseBracket ? -1 : first;
+  }
+
+  /** The element after the one that ends at p, -1 when it was the last. */
+  #nextElement(p: number): number {
+    const area = this.#area;
+    const at = area.skipSpace(p);
+    return area.bytes[at] === Byte.Comma ? area.skipSpace(at + 1) : -1;
+  }
+}
