@@ -81,7 +81,7 @@ export class MetricsConnection {
 
   /** Sends a request; the one before must be done. */
   get(path: string, done: FetchDone): void {
-    const fetch = new Fetch(new PageBuffer(this.#buffers), done);
+    const fetch = new Fetch(new PageBuffer(this.#buffers), done, () => this.close());
     this.#fetch = fetch;
     try {
       this.#client ??= this.#createClient();
@@ -128,10 +128,12 @@ class Fetch implements Dispatcher.DispatchHandler {
   #done: FetchDone | null;
   #status = 0;
   #bytesIgnored = 0;
+  readonly #close: () => void;
 
-  constructor(page: PageBuffer, done: FetchDone) {
+  constructor(page: PageBuffer, done: FetchDone, close: () => void) {
     this.#page = page;
     this.#done = done;
+    this.#close = close;
   }
 
   // undici tells by its presence which handler interface is meant.
@@ -141,7 +143,7 @@ class Fetch implements Dispatcher.DispatchHandler {
     this.#status = status; // the last one counts: 1xx answers come first
   }
 
-  onResponseData(controller: Dispatcher.DispatchController, chunk: Buffer): void {
+  onResponseData(_controller: Dispatcher.DispatchController, chunk: Buffer): void {
     if (this.#done === null) return;
     if (this.#status === HTTP_OK) {
       if (this.#page.append(chunk)) return;
@@ -151,7 +153,8 @@ class Fetch implements Dispatcher.DispatchHandler {
       if (this.#bytesIgnored <= ERROR_BYTES_MAX) return;
       this.settle("status");
     }
-    controller.abort(new Error("answer too long"));
+    // Not `controller.abort`, after which undici connects anew at once.
+    this.#close();
   }
 
   onResponseEnd(): void {
@@ -178,7 +181,7 @@ class Fetch implements Dispatcher.DispatchHandler {
 
 const UNREACHABLE = new Set(["EHOSTUNREACH", "ENETUNREACH", "EHOSTDOWN", "ENOTFOUND", "EAI_AGAIN"]);
 const TIMEOUT = new Set(["ETIMEDOUT", "UND_ERR_CONNECT_TIMEOUT"]);
-const MALFORMED = /^(HPE_|UND_ERR_HEADERS_OVERFLOW|UND_ERR_RES|UND_ERR_RESPONSE)/;
+const MALFORMED = /^(HPE_|UND_ERR_HEADERS_OVERFLOW|UND_ERR_RES)/;
 const TLS = /^(ERR_TLS|ERR_SSL|EPROTO|CERT_|UNABLE_TO_|DEPTH_ZERO|SELF_SIGNED|HOSTNAME_MISMATCH)/;
 
 /** Sorts errors of node:net, node:tls and undici by their codes. */
@@ -187,7 +190,8 @@ function failureOf(error: Error): FailureReason {
   if (code === "ECONNREFUSED") return "refused";
   if (UNREACHABLE.has(code)) return "unreachable";
   if (TIMEOUT.has(code)) return "timeout";
-  if (MALFORMED.test(code)) return "malformed";
+  // The parser's error has a code for some violations only.
+  if (error.name === "HTTPParserError" || MALFORMED.test(code)) return "malformed";
   if (TLS.test(code)) return "tls";
   return "reset";
 }

@@ -385,6 +385,15 @@ describe("hints", () => {
     expect(pagesNeeded).toBeLessThanOrEqual(FULL_SEARCH_PAGES);
   });
 
+  test("the page after one without any fact is searched whole", () => {
+    const scanner = new PageScanner(vllm);
+    const hints = scanner.createHints();
+    const facts = new PageFacts();
+    scanner.scan(Buffer.from('{"error": "starting"}'), hints, facts);
+    scanner.scan(Buffer.from("vllm:num_requests_waiting 2\n"), hints, facts);
+    expect(facts.found).toBe(Known.waiting);
+  });
+
   test("a family that disappears is noticed at once", () => {
     const scanner = new PageScanner(vllm);
     const hints = scanner.createHints();

@@ -104,6 +104,8 @@ export class PageScanner {
       facts.found |= Known.kvUtilization;
     }
     for (const selector of plan.adapters) if (this.#readAdapters(selector, facts)) break;
+    // A page without any fact says nothing of the next one: it may be an error page, or another path's.
+    if (facts.found === 0) hints.pagesToFullSearch = 0;
     return facts.found;
   }
 

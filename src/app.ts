@@ -20,9 +20,9 @@ import { scraperOptions } from "./config/scraper-options.ts";
 import { FileDiscovery } from "./control/file-discovery.ts";
 import { PoolUpdater } from "./control/pool-updater.ts";
 import { ExtProcStream } from "./ingress/ext-proc-stream.ts";
+import { H2Transport } from "./ingress/h2/h2-transport.ts";
 import { HealthService } from "./ingress/health.ts";
 import { IngressContext } from "./ingress/ingress-context.ts";
-import { NodeHttp2Transport } from "./ingress/node-http2-transport.ts";
 import { InProcessSchedulerPort } from "./ingress/scheduler-port.ts";
 import { createSelfSignedPair, KeyPairWatcher, readKeyPair } from "./ingress/tls.ts";
 import type { AcceptStream } from "./ingress/transport.ts";
@@ -63,8 +63,8 @@ export class App {
   readonly #health = new HealthService({ isReady: () => this.#isReady() });
   readonly #admin: ReturnType<typeof createAdminServer>;
   readonly #context: IngressContext;
-  #extProc: NodeHttp2Transport | null = null;
-  #healthServer: NodeHttp2Transport | null = null;
+  #extProc: H2Transport | null = null;
+  #healthServer: H2Transport | null = null;
   #keyPairs: KeyPairWatcher | null = null;
   #auditTimer: NodeJS.Timeout | undefined;
   #poolKnown = false;
@@ -139,12 +139,12 @@ export class App {
     };
     const onConnectionError = (error: Error) =>
       this.#log.debug({ err: error.message }, "gateway connection failed");
-    this.#extProc = new NodeHttp2Transport({
+    this.#extProc = new H2Transport({
       accept: acceptExtProc,
       onConnectionError,
       ...(flags.secureServing ? { tls: await this.#tls() } : {}),
     });
-    this.#healthServer = new NodeHttp2Transport({ accept: this.#health.accept, onConnectionError });
+    this.#healthServer = new H2Transport({ accept: this.#health.accept, onConnectionError });
     const [grpc, health] = await Promise.all([
       this.#extProc.listen(flags.grpcPort),
       this.#healthServer.listen(flags.grpcHealthPort),

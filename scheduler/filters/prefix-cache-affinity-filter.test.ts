@@ -3,7 +3,11 @@ import { describe, expect, test } from "vitest";
 import { pluginSetup } from "../../test/support/plugin-setup.ts";
 import { InflightLoad, LatencyPrediction, PrefixMatch, UncachedRequestTokens } from "../data.ts";
 import { InferenceRequest } from "../request.ts";
-import { prefillTtftMs, prefixCacheAffinityFilter } from "./prefix-cache-affinity-filter.ts";
+import {
+  keepSticky,
+  prefillTtftMs,
+  prefixCacheAffinityFilter,
+} from "./prefix-cache-affinity-filter.ts";
 
 interface Endpoint {
   /** Blocks held of 10. */
@@ -115,6 +119,21 @@ describe("the load gate", () => {
     expect(kept([{ held: 10 }, { held: 1, ttft: 3000 }], parameters)).toEqual([0, 1]);
     expect(kept([{ held: 10, ttft: 9000 }, { held: 1 }], parameters)).toEqual([0]);
     expect(kept([{ held: 10 }, { held: 1 }], parameters)).toEqual([0]);
+  });
+
+  test("asks for the time to first token of each candidate once, and of none when it does not compare", () => {
+    const { candidates } = pluginSetup(3);
+    const match = new PrefixMatch();
+    match.ensure(3);
+    match.totalBlocks.fill(10);
+    match.matchBlocks[1] = 10;
+    const asked: number[] = [];
+    keepSticky(candidates, match, 0.8, 100, (slot) => asked.push(slot));
+    expect(asked).toEqual([0, 1, 2]);
+    expect([candidates.count, candidates.slots[0]]).toEqual([1, 1]);
+    candidates.reset(0);
+    keepSticky(candidates, match, 0.8, 0, null);
+    expect([candidates.count, candidates.slots[0]]).toEqual([1, 1]);
   });
 
   test("tokens over throughput are the time to first token", () => {

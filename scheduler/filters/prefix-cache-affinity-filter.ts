@@ -67,10 +67,10 @@ const Parameters = z
 type AffinityParameters = z.output<typeof Parameters>;
 
 /** Time to first token on an endpoint, ms. */
-export type TtftEstimate = (slot: number) => number;
+type TtftEstimate = (slot: number) => number;
 
 /** Share of the prompt that an endpoint holds; 0 without a prompt or an entry. */
-export function heldShare(match: PrefixMatch, slot: number): number {
+function heldShare(match: PrefixMatch, slot: number): number {
   const total = match.totalBlocks[slot] ?? 0;
   return total > 0 ? match.matchBlocks[slot]! / total : 0;
 }

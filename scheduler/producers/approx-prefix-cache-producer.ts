@@ -48,6 +48,7 @@ const Parameters = z
     blockSizeTokens: z
       .number()
       .int()
+      .max(BLOCK_SIZE_MAX)
       .default(BLOCK_SIZE_DEFAULT)
       .meta({
         description: `Block size while no engine reports one, or without autoTune; at least ${BLOCK_SIZE_MIN} takes effect.`,
@@ -84,7 +85,7 @@ const Parameters = z
       .number()
       .int()
       .min(1 << 20)
-      .max(2 ** 33)
+      .max(2 ** 31)
       .default(1 << 27)
       .meta({
         description:
@@ -106,7 +107,7 @@ const Parameters = z
     });
   });
 
-export type ApproxPrefixCacheParameters = z.output<typeof Parameters>;
+type ApproxPrefixCacheParameters = z.output<typeof Parameters>;
 
 class ApproxPrefixCacheProducer implements Producer {
   readonly data: { readonly "prefix-match": PrefixMatch };

@@ -3,7 +3,7 @@ import { expect, test } from "vitest";
 import { pluginSetup } from "../../test/support/plugin-setup.ts";
 import { InflightLoad } from "../data.ts";
 import { InferenceRequest } from "../request.ts";
-import { activeRequestScorer } from "./active-request-scorer.ts";
+import { activeRequestScorer, scoreActiveRequests } from "./active-request-scorer.ts";
 
 function scoresOf(
   requests: readonly number[],
@@ -45,6 +45,13 @@ test("values out of range fall back to the defaults", () => {
 test("nobody busy: all score 1", () => {
   expect(scoresOf([0, 0])).toEqual([1, 1]);
   expect(scoresOf([], {}, 2)).toEqual([1, 1]);
+});
+
+test("the formula writes no more than the candidates' scores", () => {
+  const { candidates } = pluginSetup(2);
+  const scores = new Float64Array(3).fill(-1);
+  scoreActiveRequests(candidates, new InflightLoad(), 0, 1, scores);
+  expect([...scores]).toEqual([1, 1, -1]);
 });
 
 test("scores stay in 0..1 and never rise with the requests in flight", () => {

@@ -74,7 +74,7 @@ export function prefixScore(
 }
 
 /** Writes `prefixScore` of every candidate; one that the match has no entry for scores 0. */
-export function scorePrefixCache(
+function scorePrefixCache(
   candidates: Candidates,
   match: PrefixMatch,
   weight: number,

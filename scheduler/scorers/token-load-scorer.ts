@@ -33,7 +33,7 @@ export function tokenLoadScore(tokens: number, threshold: number): number {
 }
 
 /** Writes `tokenLoadScore` of every candidate; what has no entry counts as 0 tokens. */
-export function scoreTokenLoad(
+function scoreTokenLoad(
   candidates: Candidates,
   load: InflightLoad,
   uncached: UncachedRequestTokens,

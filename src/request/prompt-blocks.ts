@@ -62,16 +62,16 @@ class BlockList {
     return plan.blockSizeTokens === this.blockSizeTokens && plan.blocksMax === this.#planBlocksMax;
   }
 
-  /** Hashes the prompt in the stream: `tokens` long, written up to address `end`. */
-  add(area: WorkArea, tokens: number, end: number): void {
-    const size = this.blockSizeTokens;
-    const blocks = Math.min(Math.ceil(tokens / size), this.#blocksMax - this.#count);
+  /** Hashes the prompt in the stream: so many bytes long, written and padded up to address `end`. */
+  add(area: WorkArea, byteLength: number, end: number): void {
+    const blockBytes = this.blockSizeTokens * TOKEN_BYTES;
+    const blocks = Math.min(Math.ceil(byteLength / blockBytes), this.#blocksMax - this.#count);
     this.#reserve(this.#count + blocks);
     const { hasher } = area;
     hasher.hashBlocks(
       area.stream - hasher.inputAddress,
       end - hasher.inputAddress,
-      size * TOKEN_BYTES,
+      blockBytes,
       blocks,
       this.#rootLo,
       this.#rootHi,
@@ -80,7 +80,8 @@ class BlockList {
     );
     this.#count += blocks;
     this.#starts.push(this.#count);
-    this.#partial.push(blocks * size > tokens ? 1 : 0);
+    // padding makes a block partial too: a longer prompt will not have it
+    this.#partial.push(blocks * blockBytes > byteLength ? 1 : 0);
   }
 
   take(): BlockHashes {
@@ -189,7 +190,8 @@ function readPrompts(
     if (!reader.next(stream)) return tokens;
     tokens += stream.tokens;
     if (!isHashed) continue;
+    const { byteLength } = stream;
     const end = stream.finish();
-    for (const list of lists) list.add(scan.area, stream.tokens, end);
+    for (const list of lists) list.add(scan.area, byteLength, end);
   }
 }

@@ -155,7 +155,7 @@ describe("chat, own format", () => {
     fc.assert(
       fc.property(anyMessages, anyMessages, (messages, more) => {
         const before = bytesOf(...streamOf(messages));
-        const { length } = Buffer.concat([before]).subarray(0, lengthOf(messages));
+        const length = lengthOf(messages);
         const after = only(chat(listOf([...messages, ...more])), "chat").bytes;
         expect(after.subarray(0, length)).toEqual(before.subarray(0, length));
       }),
@@ -257,9 +257,7 @@ describe("media", () => {
     const url = `data:image/png;base64,${png.toString("base64")}`;
     const json = JSON.stringify(url).replaceAll("/", "\\/");
     const body = chat(`[{"role":"user","content":[{"image_url":{"url":${json}}}]}]`);
-    expect(only(body, "chat").bytes).toEqual(
-      bytesOf(bytesOf(M, "user", 0xfd, "i"), words(url, 4)),
-    );
+    expect(only(body, "chat").bytes).toEqual(bytesOf(bytesOf(M, "user", 0xfd, "i"), words(url, 4)));
   });
 
   test("video and audio have letters and sizes of their own", () => {
@@ -284,7 +282,7 @@ describe("media", () => {
     const body = chat(`[{"role":"u","content":[${new Array(300).fill(image).join(",")},"end"]}]`);
     const { bytes, tokens } = only(body, "chat");
     expect(tokens).toBe(300 * 226 + 1 + 1);
-    expect(bytes.subarray(-8)).toEqual(Buffer.concat([words("http://x/i.png", 1), bytesOf(F, "cend").subarray(0, 4)]));
+    expect(bytes.subarray(-12)).toEqual(bytesOf(words("http://x/i.png", 1), F, "cend"));
   });
 });
 
@@ -308,12 +306,12 @@ describe("completions and embeddings", () => {
   });
 
   test("lists of token ids are a prompt each, also mixed with texts", () => {
-    const found = prompts('{"input":[[1,2],[3],"four",[]]}', "embeddings");
+    const found = prompts('{"input":[[1,2],[3],"four",[ ]]}', "embeddings");
     expect(found.map(({ bytes }) => bytes.toString("hex"))).toEqual([
       tokenBytes(1, 2).toString("hex"),
       tokenBytes(3).toString("hex"),
       Buffer.from("four").toString("hex"),
-      bytesOf("[]").toString("hex"),
+      "",
     ]);
   });
 

@@ -153,9 +153,10 @@ export class PromptReader {
   }
 
   #prompt(stream: PromptStream, start: number, end: number): void {
-    const { bytes } = this.#area;
-    if (bytes[start] === Byte.Quote) stream.text(start, end);
-    else if (bytes[start] !== Byte.OpenBracket || !stream.ids(start)) stream.raw(start, end);
+    const lead = this.#area.bytes[start];
+    if (lead === Byte.Quote) stream.text(start, end);
+    else if (lead !== Byte.OpenBracket) stream.raw(start, end);
+    else if (this.#firstElement(start) >= 0 && !stream.ids(start)) stream.raw(start, end);
   }
 
   // ── own format ──────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -17,7 +17,6 @@ export type MediaKind = "image" | "video" | "audio";
 const EXPANSION_MAX = 2;
 /** Tags and padding of a prompt that is hardly there. */
 const FRAME_BYTES_MAX = 64;
-const NOTHING = -1;
 
 export class PromptStream {
   readonly #area: WorkArea;
@@ -39,6 +38,11 @@ export class PromptStream {
     this.#reserve();
   }
 
+  /** Bytes of the stream, written or not; padding included once `finish` was called. */
+  get byteLength(): number {
+    return this.#length;
+  }
+
   /** Tokens of the stream, the last one perhaps short. */
   get tokens(): number {
     return Math.ceil(this.#length / 4);
@@ -58,13 +62,17 @@ export class PromptStream {
 
   /** Appends the contents of the JSON string value at [start, end), quotes not counted. */
   text(start: number, end: number): void {
-    this.#length += this.#area.copyString(start + 1, end - 1, this.#to(), this.#room());
+    const area = this.#area;
+    this.#length +=
+      this.#length < this.#cap
+        ? area.copyString(start + 1, end - 1, this.#to(), this.#room())
+        : area.stringLength(start + 1, end - 1);
   }
 
   /** Appends the bytes [start, end) as they are. */
   raw(start: number, end: number): void {
     const { bytes } = this.#area;
-    const room = Math.max(this.#cap - this.#length, 0);
+    const room = this.#room();
     if (room > 0) bytes.copyWithin(this.#to(), start, Math.min(end, start + room));
     this.#length += end - start;
   }
@@ -87,7 +95,7 @@ export class PromptStream {
     const area = this.#area;
     let from = start + 1;
     let to = end - 1;
-    const length = area.copyString(from, to, 0, NOTHING);
+    const length = area.stringLength(from, to);
     if (length !== to - from) {
       // escapes in it (PHP writes `\/`): hash and size are those of the resolved text
       const scratch = area.scratch(length + 16);
@@ -116,7 +124,7 @@ export class PromptStream {
   /** Appends `count` words: even ones, then odd ones, in turn. */
   #words(count: number, even: number, odd: number): void {
     const area = this.#area;
-    const written = Math.min(count * 4, Math.max(this.#cap - this.#length, 0));
+    const written = Math.min(count * 4, this.#room());
     const start = area.stream + this.#length;
     this.#length += count * 4;
     if (written === 0) return;
@@ -143,6 +151,6 @@ export class PromptStream {
   }
 
   #room(): number {
-    return this.#length < this.#cap ? this.#cap - this.#length : NOTHING;
+    return Math.max(this.#cap - this.#length, 0);
   }
 }

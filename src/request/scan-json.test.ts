@@ -244,7 +244,7 @@ describe("differential against JSON.parse", () => {
     const depth = workAreaLimits.depthMax;
     const arrays = "[".repeat(depth) + "]".repeat(depth);
     expectAgreement(Buffer.from(`{"model":"m","x":${arrays}}`));
-    const objects = '{"x":'.repeat(depth - 1) + "1" + "}".repeat(depth - 1);
+    const objects = `${'{"x":'.repeat(depth)}1${"}".repeat(depth)}`;
     expectAgreement(Buffer.from(`{"x":${objects},"model":"m"}`));
   });
 });
@@ -275,6 +275,14 @@ describe("what is wrong", () => {
       `body of ${size} bytes; at most ${size - 1} can be parsed`,
     );
   });
+});
+
+test("a buffer that is used again is read again", () => {
+  const body = Buffer.from('{"model":"a"}');
+  expect(scan.scan(body)).toBeNull();
+  body[10] = 0x62;
+  expect(scan.scan(body)).toBeNull();
+  expect(scan.text(Member.model)).toBe("b");
 });
 
 test("reset forgets the facts of the body before", () => {

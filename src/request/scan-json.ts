@@ -45,6 +45,7 @@ export class BodyScan {
    */
   scan(body: Uint8Array): string | null {
     const { area } = this;
+    area.unload(); // the buffer may be one that was seen before, with other contents
     if (!area.load(body)) {
       return `body of ${body.length} bytes; at most ${workAreaLimits.bodyBytesMax} can be parsed`;
     }
@@ -88,6 +89,12 @@ export class BodyScan {
   text(member: Member): string {
     if (this.lead(member) !== Byte.Quote) return "";
     return this.area.text(this.start(member), this.end(member));
+  }
+
+  /** Bytes of the value when it is a string, else 0. */
+  textLength(member: Member): number {
+    if (this.lead(member) !== Byte.Quote) return 0;
+    return this.area.stringLength(this.start(member) + 1, this.end(member) - 1);
   }
 
   /** Whether the value is `true`. */

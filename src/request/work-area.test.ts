@@ -64,12 +64,12 @@ describe("copyString", () => {
     );
   });
 
-  test("only counts when there is no room", () => {
-    load('"ab\\u00e9\\ud83d\\ude00"');
-    area.reserveStream(64);
-    area.bytes.fill(0xaa, area.stream, area.stream + 64);
-    expect(area.copyString(area.body + 1, area.bodyEnd - 1, area.stream, -1)).toBe(8);
-    expect(area.bytes[area.stream]).toBe(0xaa);
+  test("stringLength writes nothing, however long the string", () => {
+    load(`"ab\\u00e9\\ud83d\\ude00${"x".repeat(100_000)}"`);
+    const before = Buffer.from(area.bytes);
+    expect(area.stringLength(area.body + 1, area.bodyEnd - 1)).toBe(100_008);
+    expect(area.text(area.body, area.bodyEnd)).toHaveLength(100_005);
+    expect(area.bytes.equals(before)).toBe(true);
   });
 
   test("text gives the string, escaped or not, with a leading byte order mark", () => {

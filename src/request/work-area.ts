@@ -192,15 +192,20 @@ export class WorkArea {
    *
    * @param start  behind the opening quote
    * @param end    the closing quote
-   * @param room   bytes that may be written at `to`, plus 16 of garbage; -1 = only count
+   * @param room   bytes that may be written at `to`, and 16 more of garbage
    * @returns      length of the whole resolved string, bytes
    */
   copyString(start: number, end: number, to: number, room: number): number {
     return this.#json.copy_string(start, end, to, to + room);
   }
 
+  /** Length of the contents of a JSON string, escapes resolved, bytes. */
+  stringLength(start: number, end: number): number {
+    return this.#json.copy_string(start, end, 1, 0); // behind its own end: nothing is written
+  }
+
   /**
-   * Copies the token ids of the JSON array at p as little-endian u32, as many as fit.
+   * Copies the token ids of the JSON array at p as little-endian u32, as many as fit into `room` bytes at `to`.
    *
    * @returns number of ids in the array, -1 when not all elements are integers of 32 bits
    */
@@ -211,7 +216,7 @@ export class WorkArea {
   /** The JSON string value at [start, end), quotes included, as text. */
   text(start: number, end: number): string {
     const { bytes } = this;
-    const length = this.copyString(start + 1, end - 1, 0, -1);
+    const length = this.stringLength(start + 1, end - 1);
     if (length === end - start - 2) return bytes.toString("utf8", start + 1, end - 1);
     return JSON.parse(bytes.toString("utf8", start, end));
   }

@@ -5,6 +5,7 @@
 import { once } from "node:events";
 import http2 from "node:http2";
 import { afterEach, describe, expect, test } from "vitest";
+import { H2Transport } from "../../src/ingress/h2/h2-transport.ts";
 import { NodeHttp2Transport } from "../../src/ingress/node-http2-transport.ts";
 import {
   type AcceptStream,
@@ -16,6 +17,7 @@ import {
 
 const transports: Record<string, (accept: AcceptStream) => ExtProcTransport> = {
   "node:http2": (accept) => new NodeHttp2Transport({ accept }),
+  "own HTTP/2": (accept) => new H2Transport({ accept }),
 };
 
 /** Handler that records what happens and leaves the answers to the test. */

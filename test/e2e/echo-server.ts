@@ -26,6 +26,7 @@ const { values } = parseArgs({
 });
 
 let running = 0;
+let answered = 0;
 /** Answers that wait, by the name of their gate. */
 const gates = new Map<string, () => void>();
 let servedBy = "";
@@ -43,7 +44,8 @@ async function answer(request: IncomingMessage, response: ServerResponse): Promi
       kvCacheUsage: Math.min(1, running / 100),
       adapters: [],
     });
-    response.writeHead(200, { "content-type": "text/plain; version=0.0.4" }).end(page);
+    response.writeHead(200, { "content-type": "text/plain; version=0.0.4" });
+    response.end(`${page}# TYPE echo_answers_total counter\necho_answers_total ${answered}\n`);
     return;
   }
   if (request.url?.startsWith("/release/")) {
@@ -84,6 +86,7 @@ async function answer(request: IncomingMessage, response: ServerResponse): Promi
     }
   }
   response.end();
+  answered++;
 }
 
 const server = createServer((request, response) => {

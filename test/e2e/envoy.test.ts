@@ -234,13 +234,11 @@ describe.each<GatewayKind>(["envoy", "embedded"])("through the %s gateway", (kin
           await rig.picker.setEndpoints([staying!.endpoint, added.endpoint]);
           await until(
             async () => {
-              const samples = parseExposition(await rig.picker.metrics());
-              const labels = { port: String(added.endpoint.port), status: "success" };
-              const picks = sumOf(samples, "llm_d_epp_scheduler_attempts_total", labels);
-              return (picks ?? 0) > 0 || null;
+              const page = await (await fetch(`http://${added.address}/metrics`)).text();
+              return (sumOf(parseExposition(page), "echo_answers_total") ?? 0) > 0 || null;
             },
             10_000,
-            "a pick of the added server",
+            "an answer of the added server",
           );
           killedAtMs = performance.now();
           await leaving!.child.kill();

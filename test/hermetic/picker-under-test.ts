@@ -46,9 +46,11 @@ export async function missingPlugins(document: Document): Promise<string | null>
     allowExperimental: true,
   });
   if (loaded.ok) return null;
-  const missing = loaded.problems.filter(({ message }) => message.includes("not registered"));
-  if (missing.length === 0) return null;
-  return missing.map(({ path, message }) => `${path}: ${message}`).join("; ");
+  const types = loaded.problems.flatMap(({ message }) => {
+    const match = /^plugin type "([^"]*)" is not registered/.exec(message);
+    return match === null ? [] : [match[1]!];
+  });
+  return types.length === 0 ? null : `plugin types not in this version: ${types.join(", ")}`;
 }
 
 export interface PickerUnderTest {

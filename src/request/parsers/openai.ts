@@ -16,6 +16,8 @@ import { hasSuffix, normalizePath } from "./path.ts";
 export const openaiLimits = {
   /** UTF-8 bytes of a model's name. */
   modelNameBytesMax: 256,
+  /** UTF-8 bytes of a cache salt; it is hashed once a request. */
+  cacheSaltBytesMax: 4096,
 } as const;
 
 /** Paths in the order in which they are tried. */
@@ -63,6 +65,13 @@ export const openaiParser: Parser = {
     if (!hasPrompt(scan, api)) return { message: MISSING[api] };
     out.api = api;
     out.streaming = scan.isTrue(Member.stream);
+    if (scan.textLength(Member.cache_salt) > openaiLimits.cacheSaltBytesMax) {
+      return tooLong(
+        "cache_salt",
+        scan.textLength(Member.cache_salt),
+        openaiLimits.cacheSaltBytesMax,
+      );
+    }
     out.cacheSalt = scan.text(Member.cache_salt);
     for (const member of CAPS[api]) {
       out.maxOutputTokens = scan.count(member);
@@ -98,20 +107,20 @@ function hasPrompt(scan: BodyScan, api: PromptApi): boolean {
 function takeModel(scan: BodyScan, out: ParsedBody): ParseError | null {
   if (!scan.has(Member.model)) return null;
   const { body } = scan.area;
-  const start = scan.start(Member.model);
-  const end = scan.end(Member.model);
-  out.modelStart = start - body;
-  out.modelEnd = end - body;
-  if (scan.lead(Member.model) !== Byte.Quote) return null;
-  const { modelNameBytesMax } = openaiLimits;
-  const length = scan.area.copyString(start + 1, end - 1, 0, -1);
-  if (length > modelNameBytesMax) {
-    return { message: `model: name of ${length} bytes; at most ${modelNameBytesMax} are allowed` };
+  out.modelStart = scan.start(Member.model) - body;
+  out.modelEnd = scan.end(Member.model) - body;
+  const length = scan.textLength(Member.model);
+  if (length > openaiLimits.modelNameBytesMax) {
+    return tooLong("model", length, openaiLimits.modelNameBytesMax);
   }
   out.model = scan.text(Member.model);
   return hasControlCharacter(out.model)
     ? { message: "model: name with a control character" }
     : null;
+}
+
+function tooLong(member: string, length: number, max: number): ParseError {
+  return { message: `${member}: ${length} bytes; at most ${max} are allowed` };
 }
 
 /** Names go into metric labels and logs. */
