@@ -191,7 +191,7 @@ test("a reader that meets two writes in any interleaving sees one whole row", ()
   // All histories in which the writers run in two bursts, and some thousand arbitrary ones.
   for (let at = 0; at < 24; at += 1) {
     for (let first = 0; first <= stores.length; first += 1) {
-      for (const gap of [0, 1, 5, 20])
+      for (const gap of [0, 7])
         readDuring([
           [at, first],
           [at + gap + 1, stores.length],

@@ -25,6 +25,9 @@ export const LINES_PER_FAMILY_MAX = 10_000;
 /** Longer lines are passed over; the longest real ones (info families) have about 1 kB. */
 export const LINE_BYTES_MAX = 64 * 1024;
 
+/** Bytes of lines read of one page; the rest is only searched. It bounds what a hostile page costs to some 5 ms. */
+export const LINE_BYTES_PER_PAGE_MAX = 512 * 1024;
+
 const NEWLINE = 10;
 const OPEN_BRACE = 123;
 
@@ -57,6 +60,7 @@ export class FamilyLines {
   #wholePage = false;
   #searchOn = false;
   #linesLeft = 0;
+  #bytesLeft = 0;
 
   constructor(fullSearchPages: number = FULL_SEARCH_PAGES) {
     this.#fullSearchPages = fullSearchPages;
@@ -66,6 +70,7 @@ export class FamilyLines {
   open(page: Buffer, hints: ScanHints): void {
     this.#page = page;
     this.#hints = hints;
+    this.#bytesLeft = LINE_BYTES_PER_PAGE_MAX;
     this.#wholePage = hints.pagesToFullSearch <= 0;
     hints.pagesToFullSearch =
       (this.#wholePage ? this.#fullSearchPages : hints.pagesToFullSearch) - 1;
@@ -141,7 +146,9 @@ export class FamilyLines {
     const newline = this.#page.indexOf(NEWLINE, start);
     this.start = start;
     this.end = newline < 0 ? this.#page.length : newline;
-    return this.end - start <= LINE_BYTES_MAX || this.next();
+    if (this.end - start > LINE_BYTES_MAX) return this.next();
+    this.#bytesLeft -= this.end - start;
+    return this.#bytesLeft >= 0;
   }
 }
 

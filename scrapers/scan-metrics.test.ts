@@ -443,6 +443,10 @@ describe("hostile bytes", () => {
     ["samples of one family", Buffer.alloc(8 * 1024 * 1024, "\nvllm:num_requests_waiting 1")],
     ["near misses", Buffer.alloc(8 * 1024 * 1024, "\nvllm:num_requests_waiting_by")],
     ["adapters", Buffer.alloc(8 * 1024 * 1024, '\nvllm:lora_requests_info{a="b"} 1')],
+    [
+      "long lines",
+      Buffer.alloc(8 * 1024 * 1024, `vllm:num_requests_waiting{${'a="b",'.repeat(120)}} 1\n`),
+    ],
     ["engines", Buffer.from(manyEngines())],
   ])("8 MiB of %s are read", (_, page) => {
     expectInRange(scan(page));

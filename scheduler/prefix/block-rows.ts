@@ -138,9 +138,20 @@ export class BlockRows {
     return (this.#rows[row + TAG]! & REPEATED) === 0;
   }
 
-  /** True when the one insertion that has touched the row ended with it: nothing in the list continues it. */
-  onceAndLast(row: number): boolean {
-    return (this.#rows[row + TAG]! & (REPEATED | LAST)) === LAST;
+  /** True when the insertion that added the row ended with it. */
+  last(row: number): boolean {
+    return (this.#rows[row + TAG]! & LAST) !== 0;
+  }
+
+  /** Leaders in the fullest bucket. @internal */
+  bucketLengthMax(): number {
+    let longest = 0;
+    for (const leader of this.#buckets) {
+      let length = 0;
+      for (let row = leader; row !== 0; row = this.#rows[row + LINK]!) length++;
+      longest = Math.max(longest, length);
+    }
+    return longest;
   }
 
   /** Row of a block in one list, 0 when it is not there. */

@@ -237,6 +237,18 @@ describe("taking back", () => {
     expect(depthsOf(index, hasher.words([1, 2, 3]))[0]).toBe(3);
   });
 
+  test("takes back a prompt that repeats a hash without losing count", () => {
+    const index = new PrefixIndex(roomy);
+    const looping = new Uint32Array([1, 1, 1, 1]);
+    insert(index, 0, new Hasher().words([1, 2, 3]));
+    expect(insert(index, 0, looping)).toBe(1);
+    expect(truncate(index, 0, looping)).toBe(1);
+    expect(index.size).toBe(3);
+    expect(insert(index, 0, looping)).toBe(1);
+    expect(insert(index, 0, new Hasher().words([1, 2, 3]))).toBe(0);
+    expect(index.size).toBe(4);
+  });
+
   test("a prompt cut to the capacity is taken back as far as it got in", () => {
     const index = new PrefixIndex(roomy);
     const words = new Hasher().words([1, 2, 3, 4, 5]);
@@ -372,7 +384,10 @@ describe("bounds", () => {
   });
 });
 
-const path = fc.array(fc.nat(2), { minLength: 1, maxLength: 12 });
+/** Prompts that share long heads: a trunk of up to 12 blocks, left at some block for one of two branches. */
+const path = fc
+  .tuple(fc.integer({ min: 1, max: 12 }), fc.nat(12), fc.integer({ min: 1, max: 2 }))
+  .map(([length, leave, branch]) => Array.from({ length }, (_, i) => (i < leave ? 0 : branch)));
 const slot = fc.nat(SLOTS - 1);
 const operation = fc.oneof(
   { weight: 6, arbitrary: fc.record({ kind: fc.constant("insert" as const), slot, path }) },

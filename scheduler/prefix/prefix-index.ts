@@ -204,7 +204,8 @@ export class PrefixIndex {
     const list = this.#listOf[slot]!;
     const held = rows.walk(list, words, from, Math.min(to - from, rows.sizes[list]!));
     rows.unmark(held);
-    if (held === 0 || !rows.onceAndLast(rows.path[held - 1]!)) return 0;
+    // A block that ended its only insertion is continued by nothing, so the invariant survives its removal; and so on up.
+    if (held === 0 || !rows.last(rows.path[held - 1]!)) return 0;
     let kept = held;
     while (kept > 0 && rows.once(rows.path[kept - 1]!)) rows.drop(rows.path[--kept]!);
     return held - kept;

@@ -30,25 +30,22 @@
           (br $next))))
     (local.get $p))
 
-  (func $is_hex (param $byte i32) (result i32)
-    (i32.or
-      (i32.lt_u (i32.sub (local.get $byte) (i32.const 0x30)) (i32.const 10))
-      (i32.lt_u
-        (i32.sub (i32.or (local.get $byte) (i32.const 0x20)) (i32.const 0x61))
-        (i32.const 6))))
-
   ;; p is behind the opening quote. Returns the position behind the closing quote.
+  ;; 16 bytes at a time become a mask of those that are special; its bits are worked off one by one, so that a text full of
+  ;; escapes costs a few instructions an escape and no reload.
   (func $skip_string (export "skip_string") (param $p i32) (result i32)
     (local $chunk v128)
     (local $quotes v128)
     (local $backslashes v128)
     (local $controls v128)
     (local $mask i32)
+    (local $at i32)
     (local $byte i32)
     (local.set $quotes (i8x16.splat (i32.const 0x22)))
     (local.set $backslashes (i8x16.splat (i32.const 0x5C)))
     (local.set $controls (i8x16.splat (i32.const 0x1F)))
-    (loop $next
+    (block $wrong
+    (loop $chunks
       (local.set $chunk (v128.load (local.get $p)))
       (local.set $mask
         (i8x16.bitmask
@@ -60,37 +57,51 @@
             (i8x16.eq
               (i8x16.min_u (local.get $chunk) (local.get $controls))
               (local.get $chunk)))))
-      (if (i32.eqz (local.get $mask))
-        (then
-          (local.set $p (i32.add (local.get $p) (i32.const 16)))
-          (br $next)))
-      (local.set $p (i32.add (local.get $p) (i32.ctz (local.get $mask))))
-      (local.set $byte (i32.load8_u (local.get $p)))
-      (if (i32.eq (local.get $byte) (i32.const 0x22))
-        (then (return (i32.add (local.get $p) (i32.const 1)))))
-      ;; what is left is an escape or a control character
-      (if (i32.ne (local.get $byte) (i32.const 0x5C))
-        (then (return (i32.xor (local.get $p) (i32.const -1)))))
-      (local.set $byte (i32.load8_u offset=1 (local.get $p)))
-      (if (i32.eq (local.get $byte) (i32.const 0x75)) ;; u
-        (then
-          (if
-            (i32.and
+      (loop $specials
+        (if (i32.eqz (local.get $mask))
+          (then
+            (local.set $p (i32.add (local.get $p) (i32.const 16)))
+            (br $chunks)))
+        (local.set $at (i32.add (local.get $p) (i32.ctz (local.get $mask))))
+        (local.set $byte (i32.load8_u (local.get $at)))
+        (if (i32.eq (local.get $byte) (i32.const 0x22))
+          (then (return (i32.add (local.get $at) (i32.const 1)))))
+        ;; what is left is an escape or a control character
+        (if (i32.ne (local.get $byte) (i32.const 0x5C))
+          (then (return (i32.xor (local.get $at) (i32.const -1)))))
+        (local.set $byte (i32.load8_u offset=1 (local.get $at)))
+        (if (i32.load8_u offset=0x5000 (local.get $byte))
+          (then
+            (if (i32.eq (local.get $at) (i32.add (local.get $p) (i32.const 15)))
+              (then
+                (local.set $p (i32.add (local.get $p) (i32.const 17)))
+                (br $chunks)))
+            ;; done with the backslash and with the byte behind it, which may be one too
+            (local.set $mask
               (i32.and
-                (call $is_hex (i32.load8_u offset=2 (local.get $p)))
-                (call $is_hex (i32.load8_u offset=3 (local.get $p))))
+                (local.get $mask)
+                (i32.shl (i32.const -4) (i32.ctz (local.get $mask)))))
+            (br $specials)))
+        (br_if $wrong (i32.ne (local.get $byte) (i32.const 0x75))) ;; u
+        ;; texts in other scripts may be nothing but these: stay here as long as one follows the other
+        (loop $unicode
+          (br_if $wrong
+            (i32.eqz
               (i32.and
-                (call $is_hex (i32.load8_u offset=4 (local.get $p)))
-                (call $is_hex (i32.load8_u offset=5 (local.get $p)))))
-            (then
-              (local.set $p (i32.add (local.get $p) (i32.const 6)))
-              (br $next)))
-          (return (i32.xor (i32.add (local.get $p) (i32.const 1)) (i32.const -1)))))
-      (if (i32.load8_u offset=0x5000 (local.get $byte))
-        (then
-          (local.set $p (i32.add (local.get $p) (i32.const 2)))
-          (br $next))))
-    (i32.xor (i32.add (local.get $p) (i32.const 1)) (i32.const -1)))
+                (i32.and
+                  (i32.load8_u offset=0x5100 (i32.load8_u offset=2 (local.get $at)))
+                  (i32.load8_u offset=0x5100 (i32.load8_u offset=3 (local.get $at))))
+                (i32.and
+                  (i32.and
+                    (i32.load8_u offset=0x5100 (i32.load8_u offset=4 (local.get $at)))
+                    (i32.load8_u offset=0x5100 (i32.load8_u offset=5 (local.get $at))))
+                  (i32.const 0x10)))))
+          (local.set $at (i32.add (local.get $at) (i32.const 6)))
+          (br_if $unicode (i32.eq (i32.load16_u (local.get $at)) (i32.const 0x755C))))
+        (local.set $p (local.get $at))
+        (br $chunks)))
+      (unreachable))
+    (i32.xor (i32.add (local.get $at) (i32.const 1)) (i32.const -1)))
 
   ;; Character that a one-letter escape stands for, at ESCAPES + letter; 0 when there is no such escape.
   ;; ESCAPES lies in the part of the hasher's memory that is left to others (block-hash.ts).
@@ -102,6 +113,11 @@
   (data (i32.const 0x506E) "\0A") ;; \n
   (data (i32.const 0x5072) "\0D") ;; \r
   (data (i32.const 0x5074) "\09") ;; \t
+
+  ;; 0x10 + value of a hexadecimal digit, at HEX = 0x5100 + digit; 0 for other bytes.
+  (data (i32.const 0x5130) "\10\11\12\13\14\15\16\17\18\19")
+  (data (i32.const 0x5141) "\1A\1B\1C\1D\1E\1F")
+  (data (i32.const 0x5161) "\1A\1B\1C\1D\1E\1F")
 
   ;; First position at or after p that is no decimal digit.
   (func $skip_digits (param $p i32) (result i32)
@@ -262,42 +278,53 @@
   (func (export "copy_string")
     (param $src i32) (param $end i32) (param $dst i32) (param $dstEnd i32) (result i32)
     (local $start i32)
-    (local $chunk v128)
-    (local $mask i32)
-    (local $run i32)
+    (local $backslashes v128)
+    (local $chunkEnd i32)
+    (local $mask i32) ;; bit i: a backslash at chunkEnd - 16 + i that is still to be worked off
+    (local $at i32)
     (local $char i32)
     (local $low i32)
-    (local $backslashes v128)
     (local.set $start (local.get $dst))
     (local.set $backslashes (i8x16.splat (i32.const 0x5C)))
     (block $done
-      (loop $next
+      (loop $chunks
         (br_if $done (i32.ge_u (local.get $src) (local.get $end)))
-        (local.set $chunk (v128.load (local.get $src)))
-        (if (i32.le_u (local.get $dst) (local.get $dstEnd))
-          (then (v128.store (local.get $dst) (local.get $chunk))))
+        (local.set $chunkEnd (i32.add (local.get $src) (i32.const 16)))
         (local.set $mask
-          (i8x16.bitmask (i8x16.eq (local.get $chunk) (local.get $backslashes))))
-        (if (i32.eqz (local.get $mask))
-          (then
-            ;; whole steps, which the processor can run ahead of; the one past the end is taken back below
-            (local.set $src (i32.add (local.get $src) (i32.const 16)))
-            (local.set $dst (i32.add (local.get $dst) (i32.const 16)))
-            (br $next)))
-        (local.set $run (i32.ctz (local.get $mask)))
-        (local.set $src (i32.add (local.get $src) (local.get $run)))
-        (local.set $dst (i32.add (local.get $dst) (local.get $run)))
-        (br_if $done (i32.ge_u (local.get $src) (local.get $end)))
-        ;; an escape
-        (local.set $char (i32.load8_u offset=1 (local.get $src)))
-        (if (i32.ne (local.get $char) (i32.const 0x75))
-          (then
-            (if (i32.le_u (local.get $dst) (local.get $dstEnd))
-              (then
-                (i32.store8 (local.get $dst) (i32.load8_u offset=0x5000 (local.get $char)))))
-            (local.set $dst (i32.add (local.get $dst) (i32.const 1)))
-            (local.set $src (i32.add (local.get $src) (i32.const 2)))
-            (br $next)))
+          (i8x16.bitmask (i8x16.eq (v128.load (local.get $src)) (local.get $backslashes))))
+        (loop $runs
+          ;; up to the next escape: 16 bytes are written, as many count as there are
+          (if (i32.le_u (local.get $dst) (local.get $dstEnd))
+            (then (v128.store (local.get $dst) (v128.load (local.get $src)))))
+          (if (i32.eqz (local.get $mask))
+            (then
+              (local.set $dst
+                (i32.add (local.get $dst) (i32.sub (local.get $chunkEnd) (local.get $src))))
+              (local.set $src (local.get $chunkEnd))
+              (br $chunks)))
+          (local.set $at
+            (i32.add
+              (i32.sub (local.get $chunkEnd) (i32.const 16))
+              (i32.ctz (local.get $mask))))
+          (local.set $dst
+            (i32.add (local.get $dst) (i32.sub (local.get $at) (local.get $src))))
+          (local.set $src (local.get $at))
+          (br_if $done (i32.ge_u (local.get $src) (local.get $end)))
+          (local.set $char (i32.load8_u offset=1 (local.get $src)))
+          (if (i32.ne (local.get $char) (i32.const 0x75)) ;; u
+            (then
+              (if (i32.le_u (local.get $dst) (local.get $dstEnd))
+                (then
+                  (i32.store8 (local.get $dst) (i32.load8_u offset=0x5000 (local.get $char)))))
+              (local.set $dst (i32.add (local.get $dst) (i32.const 1)))
+              (local.set $src (i32.add (local.get $src) (i32.const 2)))
+              (br_if $chunks (i32.ge_u (local.get $src) (local.get $chunkEnd)))
+              ;; done with the backslash and with the byte behind it, which may be one too
+              (local.set $mask
+                (i32.and
+                  (local.get $mask)
+                  (i32.shl (i32.const -4) (i32.ctz (local.get $mask)))))
+              (br $runs))))
         (local.set $char (call $hex4 (i32.add (local.get $src) (i32.const 2))))
         (local.set $src (i32.add (local.get $src) (i32.const 6)))
         (if (i32.eq (i32.and (local.get $char) (i32.const 0xF800)) (i32.const 0xD800))
@@ -323,8 +350,8 @@
               (else (local.set $char (i32.const 0xFFFD))))))
         (local.set $dst
           (call $put_utf8 (local.get $char) (local.get $dst) (local.get $dstEnd)))
-        (br $next)))
-    ;; the last step may have gone past the end, by as much in the source as in the copy
+        (br $chunks)))
+    ;; the last chunk may have gone past the end, by as much in the source as in the copy
     (i32.sub
       (i32.sub (local.get $dst) (local.get $start))
       (i32.sub (local.get $src) (local.get $end))))

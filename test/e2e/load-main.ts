@@ -16,6 +16,7 @@ const { values } = parseArgs({
     "delay-ms": { type: "string", default: "0" },
     servers: { type: "string", default: "3" },
     gateway: { type: "string", default: "envoy" },
+    "picker-retries": { type: "string", default: "0" },
     url: { type: "string" },
   },
 });
@@ -24,7 +25,7 @@ let rig: Rig | null = null;
 if (values.url === undefined) {
   const kind = values.gateway === "envoy" && findEnvoy() !== null ? "envoy" : "embedded";
   if (kind !== values.gateway) console.log(`${NO_ENVOY_REASON}; the embedded gateway is used`);
-  rig = await startRig(kind, Number(values.servers));
+  rig = await startRig(kind, Number(values.servers), Number(values["picker-retries"]));
 }
 let failed = true;
 try {

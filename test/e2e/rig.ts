@@ -50,8 +50,16 @@ export interface Front {
   stop(): Promise<void>;
 }
 
-/** Starts a gateway that sends each request wherever the picker says. */
-export async function startFront(kind: GatewayKind, picker: RunningEndpointPicker): Promise<Front> {
+/**
+ * Starts a gateway that sends each request wherever the picker says.
+ *
+ * @param pickerRetries of Envoy; the gRPC client of the embedded gateway always tries a refused stream once more
+ */
+export async function startFront(
+  kind: GatewayKind,
+  picker: RunningEndpointPicker,
+  pickerRetries = 0,
+): Promise<Front> {
   if (kind === "embedded") {
     const gateway = await startGateway({ extProcAddress: picker.address });
     return { url: gateway.url, envoy: null, stop: () => gateway.close() };
@@ -61,6 +69,7 @@ export async function startFront(kind: GatewayKind, picker: RunningEndpointPicke
   const envoy = await startEnvoy(binary, {
     extProcPort: picker.ports.grpc,
     route: { kind: "original-dst" },
+    pickerRetries,
   });
   return { url: envoy.url, envoy, stop: () => envoy.stop() };
 }
@@ -71,7 +80,11 @@ export interface Rig extends Front {
 }
 
 /** Starts `serverCount` echo servers, the picker with its default profile, and the gateway. */
-export async function startRig(kind: GatewayKind, serverCount: number): Promise<Rig> {
+export async function startRig(
+  kind: GatewayKind,
+  serverCount: number,
+  pickerRetries = 0,
+): Promise<Rig> {
   const stops: (() => Promise<void>)[] = [];
   const stop = async (): Promise<void> => {
     for (const one of stops.splice(0).reverse()) await one();
@@ -88,7 +101,7 @@ export async function startRig(kind: GatewayKind, serverCount: number): Promise<
       waitForScrapes: true,
     });
     stops.push(() => picker.kill());
-    const front = await startFront(kind, picker);
+    const front = await startFront(kind, picker, pickerRetries);
     stops.push(() => front.stop());
     return { url: front.url, envoy: front.envoy, servers, picker, stop };
   } catch (error) {

@@ -25,7 +25,8 @@ export async function until<T>(
   for (;;) {
     const value = await ask();
     if (value !== null) return value;
-    if (performance.now() >= end) throw new Error(`${what}: not within ${Math.round(timeoutMs)} ms`);
+    if (performance.now() >= end)
+      throw new Error(`${what}: not within ${Math.round(timeoutMs)} ms`);
     await delay(intervalMs);
   }
 }
@@ -34,7 +35,10 @@ export async function until<T>(
 export function within<T>(promise: Promise<T>, timeoutMs: number, what: string): Promise<T> {
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(new Error(`${what}: not within ${Math.round(timeoutMs)} ms`)), timeoutMs);
+    timer = setTimeout(
+      () => reject(new Error(`${what}: not within ${Math.round(timeoutMs)} ms`)),
+      timeoutMs,
+    );
   });
   return Promise.race([promise, late]).finally(() => clearTimeout(timer));
 }

@@ -25,6 +25,11 @@ export interface EnvoyBootstrapOptions {
       };
   /** Envoy's failure_mode_allow: pass requests on when the picker is away. */
   readonly failOpen?: boolean;
+  /**
+   * How often Envoy opens an ext_proc stream anew that the picker refused; 0 unless given. It can only before the first
+   * answer, and while at most 64 KiB were sent.
+   */
+  readonly pickerRetries?: number;
 }
 
 function socketAddress(address: string, port: number): object {
@@ -101,7 +106,16 @@ function pickedCluster(route: EnvoyBootstrapOptions["route"]): object {
   };
 }
 
-function extProcFilter(failOpen: boolean): object {
+function extProcFilter({ failOpen = false, pickerRetries = 0 }: EnvoyBootstrapOptions): object {
+  const retry =
+    pickerRetries === 0
+      ? {}
+      : {
+          retry_policy: {
+            num_retries: pickerRetries,
+            retry_on: "refused-stream,reset,connect-failure",
+          },
+        };
   return {
     name: "envoy.filters.http.ext_proc",
     typed_config: {
@@ -110,6 +124,7 @@ function extProcFilter(failOpen: boolean): object {
       grpc_service: {
         envoy_grpc: { cluster_name: "epp", authority: "epp.test:9002" },
         timeout: "10s",
+        ...retry,
       },
       message_timeout: "1000s",
       max_message_timeout: "1000s",
@@ -186,9 +201,7 @@ export function envoyBootstrap(options: EnvoyBootstrapOptions): object {
                       ],
                     },
                     http_filters: [
-                      ...(options.extProcPort === null
-                        ? []
-                        : [extProcFilter(options.failOpen ?? false)]),
+                      ...(options.extProcPort === null ? [] : [extProcFilter(options)]),
                       {
                         name: "envoy.filters.http.router",
                         typed_config: {
