@@ -1,58 +1,57 @@
 /**
- * Encoder of envoy.service.ext_proc.v3.ProcessingResponse: each function appends one complete gRPC frame. Header values go
- * into raw_value only; an empty message inside the oneof is still written, since it carries the case.
+ * Encoder of envoy.service.ext_proc.v3.ProcessingResponse: each function appends one complete gRPC frame to the writer.
+ *
+ *   [gRPC prefix][oneof member 1…7 { 1 CommonResponse { 2 header_mutation, 3 body_mutation, 5 clear_route_cache } }]
+ *                [8 dynamic_metadata]
+ *
+ * Sizes are computed first, since they stand in front. An empty message inside the oneof is still written, since it
+ * carries the case; other defaults are left out. The oneof stands first and a streamed body last, so that a body can
+ * follow from elsewhere. The reply that names a destination is in destination-reply.ts.
  * @module
  */
 import { writeGrpcFramePrefix } from "./grpc-frame.ts";
+import {
+  type HeaderMutation,
+  mutationSize,
+  setSize,
+  writeMutation,
+  writeSet,
+} from "./header-mutation.ts";
+import { COMMON_RESPONSE, Common, DYNAMIC_METADATA, FLAG_BYTES, Member } from "./reply-fields.ts";
 import { encodeStruct, type StructObject, structSize } from "./struct.ts";
-import { utf8Size, varintSize, type Writer } from "./wire.ts";
+import { utf8Size } from "./text.ts";
+import { fieldSize, varintSize, type Writer } from "./wire.ts";
 
+/** Half of the exchange that a reply belongs to. */
 export const Side = { Request: 0, Response: 1 } as const;
 export type Side = (typeof Side)[keyof typeof Side];
 
-/** What changes in the headers; names and values in turn. */
-export interface HeaderMutation {
-  readonly set: readonly string[];
-  readonly remove: readonly string[];
+/** Writes prefix and the member's tag for a CommonResponse of this size, which is to follow; empty, it is left out. */
+function openCommon(
+  w: Writer,
+  member: number,
+  common: number,
+  metadata: StructObject | null,
+): void {
+  const reply = common === 0 ? 0 : fieldSize(common);
+  const tail = metadata === null ? 0 : fieldSize(structSize(metadata));
+  writeGrpcFramePrefix(w, fieldSize(reply) + tail);
+  w.open(member, reply);
+  if (common > 0) w.open(COMMON_RESPONSE, common);
 }
 
-const HEADERS_FIELD = 1; // + side
-const BODY_FIELD = 3;
-const TRAILERS_FIELD = 5;
-const IMMEDIATE_FIELD = 7;
-const DYNAMIC_METADATA_FIELD = 8;
-
-function sized(length: number): number {
-  return 1 + varintSize(length) + length;
+function writeMetadata(w: Writer, metadata: StructObject | null): void {
+  if (metadata === null) return;
+  w.open(DYNAMIC_METADATA, structSize(metadata));
+  encodeStruct(w, metadata);
 }
 
-function headerOptionSize(name: string, value: string): number {
-  return sized(sized(utf8Size(name)) + sized(utf8Size(value)));
-}
-
-function mutationSize(mutation: HeaderMutation): number {
-  let size = 0;
-  const { set, remove } = mutation;
-  for (let i = 0; i < set.length; i += 2) size += sized(headerOptionSize(set[i]!, set[i + 1]!));
-  for (const name of remove) size += sized(utf8Size(name));
-  return size;
-}
-
-function writeMutation(w: Writer, mutation: HeaderMutation): void {
-  const { set, remove } = mutation;
-  for (let i = 0; i < set.length; i += 2) {
-    const name = set[i]!;
-    const value = set[i + 1]!;
-    const header = sized(utf8Size(name)) + sized(utf8Size(value));
-    w.open(1, sized(header)); // set_headers
-    w.open(1, header); // HeaderValueOption.header
-    w.string(1, name);
-    w.string(3, value); // raw_value
-  }
-  for (const name of remove) w.string(2, name);
-}
-
-/** Reply to request or response headers. */
+/**
+ * Writes the reply to request or response headers.
+ *
+ * @param clearRouteCache Envoy heeds it only together with a header that changes
+ * @param metadata namespace → Struct, or null
+ */
 export function writeHeadersReply(
   w: Writer,
   side: Side,
@@ -60,80 +59,55 @@ export function writeHeadersReply(
   clearRouteCache: boolean,
   metadata: StructObject | null,
 ): void {
-  const inner = mutationSize(mutation);
-  const common = (inner > 0 ? sized(inner) : 0) + (clearRouteCache ? 2 : 0);
-  const reply = common > 0 ? sized(common) : 0;
-  const tail = metadata === null ? 0 : structSize(metadata);
-  writeGrpcFramePrefix(w, sized(reply) + (metadata === null ? 0 : sized(tail)));
-  w.open(HEADERS_FIELD + side, reply);
-  if (common > 0) {
-    w.open(1, common);
-    if (inner > 0) {
-      w.open(2, inner);
-      writeMutation(w, mutation);
-    }
-    if (clearRouteCache) {
-      w.byte(5 << 3);
-      w.byte(1);
-    }
+  const headers = mutationSize(mutation);
+  const common = (headers > 0 ? fieldSize(headers) : 0) + (clearRouteCache ? FLAG_BYTES : 0);
+  openCommon(w, Member.Headers + side, common, metadata);
+  if (headers > 0) {
+    w.open(Common.HeaderMutation, headers);
+    writeMutation(w, mutation);
   }
-  if (metadata !== null) {
-    w.open(DYNAMIC_METADATA_FIELD, tail);
-    encodeStruct(w, metadata);
-  }
+  if (clearRouteCache) w.varintField(Common.ClearRouteCache, 1);
+  writeMetadata(w, metadata);
 }
 
-const DESTINATION = "x-gateway-destination-endpoint";
-const SCORES = "x-gateway-destination-endpoint-scores";
-
 /**
- * Reply to request headers that names the endpoint, in header and metadata alike.
+ * Writes everything of a streamed body reply but the body's bytes, which must follow: they stand last on the wire, so
+ * that the caller appends the slice that came without copying it.
  *
- * @param contentLength bytes of the body that follows; -1 = not told
- * @param extraSet further headers, names and values in turn
- * @param remove names to remove from the request
- * @param scores `ip:port` → score, or null
+ * @param bodyLength bytes that the caller will append; they are counted in the gRPC frame
+ * @param endOfStream false when trailers follow
  */
-export function writeDestinationReply(
+export function writeBodyPrefix(
   w: Writer,
-  destination: string,
-  contentLength: number,
-  extraSet: readonly string[],
-  remove: readonly string[],
-  scores: StructObject | null,
+  side: Side,
+  bodyLength: number,
+  endOfStream: boolean,
 ): void {
-  const set =
-    contentLength < 0
-      ? [DESTINATION, destination, ...extraSet]
-      : [DESTINATION, destination, "content-length", String(contentLength), ...extraSet];
-  const kept = remove.includes(DESTINATION) ? remove.filter((name) => name !== DESTINATION) : remove;
-  const lb: StructObject = { [DESTINATION]: destination };
-  if (scores !== null) lb[SCORES] = scores;
-  writeHeadersReply(w, Side.Request, { set, remove: kept }, true, { "envoy.lb": lb });
+  writeStreamedBody(w, side, bodyLength, endOfStream, 0);
 }
 
-/**
- * Everything of a streamed body reply except the body's bytes, which must follow: they stand last on the wire, so that
- * the caller appends its own slice.
- */
-export function writeBodyPrefix(w: Writer, side: Side, bodyLength: number, endOfStream: boolean): void {
-  const streamed = (endOfStream ? 2 : 0) + (bodyLength > 0 ? sized(bodyLength) : 0);
-  const mutation = sized(streamed);
-  const common = sized(mutation);
-  const reply = sized(common);
-  writeGrpcFramePrefix(w, sized(reply));
-  w.open(BODY_FIELD + side, reply);
-  w.open(1, common);
-  w.open(3, mutation);
-  w.open(3, streamed);
-  if (endOfStream) {
-    w.byte(2 << 3);
-    w.byte(1);
-  }
+/** @param tail bytes that follow the member of the oneof in the same frame */
+function writeStreamedBody(
+  w: Writer,
+  side: Side,
+  bodyLength: number,
+  endOfStream: boolean,
+  tail: number,
+): void {
+  const streamed = (endOfStream ? FLAG_BYTES : 0) + (bodyLength > 0 ? fieldSize(bodyLength) : 0);
+  const mutation = fieldSize(streamed);
+  const common = fieldSize(mutation);
+  const reply = fieldSize(common);
+  writeGrpcFramePrefix(w, fieldSize(reply) + tail);
+  w.open(Member.Body + side, reply);
+  w.open(COMMON_RESPONSE, common);
+  w.open(Common.BodyMutation, mutation);
+  w.open(3, streamed); // BodyMutation.streamed_response
+  if (endOfStream) w.varintField(2, 1); // before the body, whatever the numbers say
   if (bodyLength > 0) w.open(1, bodyLength);
 }
 
-/** Streamed body reply with its bytes and metadata. */
+/** Writes a streamed body reply with a copy of the body, and with metadata when there is some. */
 export function writeBodyReply(
   w: Writer,
   side: Side,
@@ -141,17 +115,18 @@ export function writeBodyReply(
   endOfStream: boolean,
   metadata: StructObject | null,
 ): void {
-  const start = w.length;
-  writeBodyPrefix(w, side, body.length, endOfStream);
+  const tail = metadata === null ? 0 : fieldSize(structSize(metadata));
+  writeStreamedBody(w, side, body.length, endOfStream, tail);
   w.raw(body);
-  if (metadata === null) return;
-  w.open(DYNAMIC_METADATA_FIELD, structSize(metadata));
-  encodeStruct(w, metadata);
-  const length = w.length - start - 5;
-  w.bytes.writeUInt32BE(length, start + 1);
+  writeMetadata(w, metadata);
 }
 
-/** Body reply of the BUFFERED and STREAMED modes. @param body replacement, or null to keep what the gateway has */
+/**
+ * Writes the body reply of the BUFFERED and STREAMED modes.
+ *
+ * @param mutation headers may still change in BUFFERED mode
+ * @param body what replaces the body (empty = a body of no bytes), or null to keep what the gateway has
+ */
 export function writeBufferedBodyReply(
   w: Writer,
   side: Side,
@@ -160,48 +135,39 @@ export function writeBufferedBodyReply(
   clearRouteCache: boolean,
   metadata: StructObject | null,
 ): void {
-  const inner = mutationSize(mutation);
-  const bodySize = body === null ? 0 : sized(body.length);
+  const headers = mutationSize(mutation);
+  const bodyMutation = body === null ? 0 : fieldSize(body.length);
   const common =
-    (inner > 0 ? sized(inner) : 0) +
-    (body === null ? 0 : sized(bodySize)) +
-    (clearRouteCache ? 2 : 0);
-  const reply = common > 0 ? sized(common) : 0;
-  const tail = metadata === null ? 0 : structSize(metadata);
-  writeGrpcFramePrefix(w, sized(reply) + (metadata === null ? 0 : sized(tail)));
-  w.open(BODY_FIELD + side, reply);
-  if (common > 0) {
-    w.open(1, common);
-    if (inner > 0) {
-      w.open(2, inner);
-      writeMutation(w, mutation);
-    }
-    if (body !== null) {
-      w.open(3, bodySize);
-      w.open(1, body.length);
-      w.raw(body);
-    }
-    if (clearRouteCache) {
-      w.byte(5 << 3);
-      w.byte(1);
-    }
+    (headers > 0 ? fieldSize(headers) : 0) +
+    (body === null ? 0 : fieldSize(bodyMutation)) +
+    (clearRouteCache ? FLAG_BYTES : 0);
+  openCommon(w, Member.Body + side, common, metadata);
+  if (headers > 0) {
+    w.open(Common.HeaderMutation, headers);
+    writeMutation(w, mutation);
   }
-  if (metadata !== null) {
-    w.open(DYNAMIC_METADATA_FIELD, tail);
-    encodeStruct(w, metadata);
+  if (body !== null) {
+    w.open(Common.BodyMutation, bodyMutation);
+    w.open(1, body.length); // BodyMutation.body, a oneof: written even when empty
+    w.raw(body);
   }
+  if (clearRouteCache) w.varintField(Common.ClearRouteCache, 1);
+  writeMetadata(w, metadata);
 }
 
+/** Writes the reply to trailers, which changes nothing. */
 export function writeTrailersReply(w: Writer, side: Side): void {
-  writeGrpcFramePrefix(w, 2);
-  w.open(TRAILERS_FIELD + side, 0);
+  writeGrpcFramePrefix(w, fieldSize(0));
+  w.open(Member.Trailers + side, 0);
 }
 
 /**
- * Reply that ends the request with a response of ours.
+ * Writes the reply that answers the client in place of the model server.
  *
- * @param grpcStatus google.rpc.Code for gRPC clients; -1 = leave out
- * @param details for the gateway's access log; "" = leave out
+ * @param status HTTP status; Envoy answers 200 when it is below 200
+ * @param setHeaders names and values in turn
+ * @param grpcStatus google.rpc.Code for gRPC clients; -1 = left out
+ * @param details for the gateway's access log; "" = left out
  */
 export function writeImmediateReply(
   w: Writer,
@@ -211,34 +177,30 @@ export function writeImmediateReply(
   grpcStatus: number,
   details: string,
 ): void {
-  const statusSize = 1 + varintSize(status);
-  const headers = mutationSize({ set: setHeaders, remove: [] });
-  const grpcSize = grpcStatus > 0 ? 1 + varintSize(grpcStatus) : 0;
+  const httpStatus = status === 0 ? 0 : 1 + varintSize(status);
+  const headers = setSize(setHeaders);
+  const grpc = grpcStatus > 0 ? 1 + varintSize(grpcStatus) : 0;
   const size =
-    sized(statusSize) +
-    (headers > 0 ? sized(headers) : 0) +
-    (body.length > 0 ? sized(body.length) : 0) +
-    (grpcStatus >= 0 ? sized(grpcSize) : 0) +
-    (details === "" ? 0 : sized(utf8Size(details)));
-  writeGrpcFramePrefix(w, sized(size));
-  w.open(IMMEDIATE_FIELD, size);
-  w.open(1, statusSize);
-  w.byte(1 << 3);
-  w.varint(status);
+    fieldSize(httpStatus) +
+    (headers > 0 ? fieldSize(headers) : 0) +
+    (body.length > 0 ? fieldSize(body.length) : 0) +
+    (grpcStatus >= 0 ? fieldSize(grpc) : 0) +
+    (details === "" ? 0 : fieldSize(utf8Size(details)));
+  writeGrpcFramePrefix(w, fieldSize(size));
+  w.open(Member.Immediate, size);
+  w.open(1, httpStatus);
+  if (status !== 0) w.varintField(1, status);
   if (headers > 0) {
     w.open(2, headers);
-    writeMutation(w, { set: setHeaders, remove: [] });
+    writeSet(w, setHeaders);
   }
   if (body.length > 0) {
     w.open(3, body.length);
     w.raw(body);
   }
   if (grpcStatus >= 0) {
-    w.open(4, grpcSize);
-    if (grpcStatus > 0) {
-      w.byte(1 << 3);
-      w.varint(grpcStatus);
-    }
+    w.open(4, grpc);
+    if (grpcStatus > 0) w.varintField(1, grpcStatus);
   }
   if (details !== "") w.string(5, details);
 }

@@ -1,11 +1,15 @@
 /**
- * Decoder of envoy.service.ext_proc.v3.ProcessingRequest: one pass, no objects, body bytes as views.
+ * Decoder of envoy.service.ext_proc.v3.ProcessingRequest: one pass, no objects but the view of a body.
+ *
+ * Protobuf rules kept: fields come in any order; of the oneof the last member on the wire counts, and the same member
+ * again is merged into it; another message field that comes again is merged too; a known field of a foreign wire type is
+ * passed over like an unknown one. Attributes and metadata are not looked into: see struct.ts for the latter.
  * @module
  */
 import { HeaderBlock } from "./header-block.ts";
 import { Reader, WireStatus, WireType } from "./wire.ts";
 
-/** Member of the oneof, by its field number. */
+/** What a message carries: the field number of the member of its oneof. */
 export const RequestKind = {
   None: 0,
   RequestHeaders: 2,
@@ -20,35 +24,56 @@ const METADATA_CONTEXT = 8;
 const OBSERVABILITY_MODE = 10;
 const PROTOCOL_CONFIG = 11;
 
-/** One decoded message; reused, valid until the next decode into it. */
+const EMPTY: Uint8Array = new Uint8Array(0);
+
+/** One decoded message. An instance is reused: what it holds is valid until the next decode into it. */
 export class ProcessingRequest {
+  /** RequestKind. */
   kind: number = RequestKind.None;
+  /** Of headers and bodies; trailers always end what they belong to. */
   endOfStream = false;
+  /** Headers or trailers; empty for a body. */
   readonly headers = new HeaderBlock();
-  /** View into the message. */
+  /** View into the message; may be kept as long as the message's memory is not written. */
   body: Uint8Array = EMPTY;
   observabilityMode = false;
+  /** The three fields behind are told; Envoy does so in the first message of a stream. */
   hasProtocolConfig = false;
+  /** envoy.extensions.filters.http.ext_proc.v3.ProcessingMode.BodySendMode, possibly a value not known yet. */
   requestBodyMode = 0;
   responseBodyMode = 0;
   sendBodyWithoutWaiting = false;
-  /** Range of core.v3.Metadata in `bytes`; -1 = absent. */
+  /** Range in `bytes` of the core.v3.Metadata, for decodeMetadata() and metadataValue(); -1 = absent. */
   metadataStart = -1;
   metadataEnd = -1;
   bytes: Uint8Array = EMPTY;
 }
 
-const EMPTY: Uint8Array = new Uint8Array(0);
-const reader = new Reader();
-const inner = new Reader();
+const message = new Reader();
+const member = new Reader();
 
-/** Decodes bytes[start, end) into `out`. Never throws and never reads outside the range. */
+/**
+ * Decodes bytes[start, end), 0 <= start <= end <= bytes.length, into `out`.
+ *
+ * Never throws, never reads outside the range, and takes memory for metadata in several pieces only (at most as much as
+ * the message).
+ *
+ * @param out all fields are overwritten; unless the status is Ok its `kind` is None and the rest means nothing
+ * Cost: 0.3 us for 12 headers, 0.1 us for a body of any size (bench: micro/proto).
+ */
 export function decodeProcessingRequest(
   bytes: Uint8Array,
   start: number,
   end: number,
   out: ProcessingRequest,
 ): WireStatus {
+  clear(out, bytes);
+  const status = decode(bytes, start, end, out);
+  if (status !== WireStatus.Ok) out.kind = RequestKind.None;
+  return status;
+}
+
+function clear(out: ProcessingRequest, bytes: Uint8Array): void {
   out.kind = RequestKind.None;
   out.endOfStream = false;
   out.headers.clear(bytes);
@@ -61,78 +86,108 @@ export function decodeProcessingRequest(
   out.metadataStart = -1;
   out.metadataEnd = -1;
   out.bytes = bytes;
-  reader.reset(bytes, start, end);
-  while (reader.next()) {
-    const { field } = reader;
-    let status: WireStatus = WireStatus.Ok;
-    if (field >= RequestKind.RequestHeaders && field <= RequestKind.ResponseTrailers) {
-      if (!reader.range()) break;
-      if (out.kind !== field) {
-        // Another member of the oneof replaces what came before; the same one again is merged into it.
-        out.kind = field;
-        out.endOfStream = false;
-        out.headers.clear(bytes);
-        out.body = EMPTY;
-      }
-      inner.reset(bytes, reader.start, reader.stop);
-      if (field === RequestKind.RequestBody || field === RequestKind.ResponseBody) readBody(out);
-      else status = readHeaders(out);
-      if (status === WireStatus.Ok) status = inner.status;
-    } else if (field === METADATA_CONTEXT) {
-      if (!reader.range()) break;
-      out.metadataStart = reader.start;
-      out.metadataEnd = reader.stop;
-    } else if (field === OBSERVABILITY_MODE && reader.type === WireType.Varint) {
-      out.observabilityMode = reader.varint() !== 0;
-    } else if (field === PROTOCOL_CONFIG) {
-      if (!reader.range()) break;
-      out.hasProtocolConfig = true;
-      inner.reset(bytes, reader.start, reader.stop);
-      readProtocolConfig(out);
-      status = inner.status;
-    } else if (!reader.skip()) break;
-    if (status !== WireStatus.Ok) return status;
-  }
-  return reader.status;
 }
 
-function readBody(out: ProcessingRequest): void {
-  while (inner.next()) {
-    if (inner.field === 1) {
-      if (!inner.range()) return;
-      out.body = inner.bytes.subarray(inner.start, inner.stop);
-    } else if (inner.field === 2 && inner.type === WireType.Varint) {
-      out.endOfStream = inner.varint() !== 0;
-    } else if (!inner.skip()) return;
-  }
-}
-
-const map = new Reader();
-
-/** HttpHeaders {1 headers, 3 end_of_stream} and HttpTrailers {1 trailers} read alike. */
-function readHeaders(out: ProcessingRequest): WireStatus {
-  while (inner.next()) {
-    if (inner.field === 1) {
-      if (!inner.range()) break;
-      map.reset(inner.bytes, inner.start, inner.stop);
-      const status = out.headers.read(map);
-      if (status !== WireStatus.Ok) return status;
-    } else if (inner.field === 3 && inner.type === WireType.Varint) {
-      out.endOfStream = inner.varint() !== 0;
-    } else if (!inner.skip()) break;
-  }
-  return inner.status;
-}
-
-function readProtocolConfig(out: ProcessingRequest): void {
-  while (inner.next()) {
-    if (inner.type !== WireType.Varint) {
-      if (!inner.skip()) return;
+function decode(bytes: Uint8Array, start: number, end: number, out: ProcessingRequest): WireStatus {
+  let metadataPieces = 0;
+  message.reset(bytes, start, end);
+  while (message.next()) {
+    const { field } = message;
+    if (message.type === WireType.Varint && field === OBSERVABILITY_MODE) {
+      out.observabilityMode = message.varint() !== 0;
       continue;
     }
-    const value = inner.varint();
-    if (inner.field === 1) out.requestBodyMode = value;
-    else if (inner.field === 2) out.responseBodyMode = value;
-    else if (inner.field === 3) out.sendBodyWithoutWaiting = value !== 0;
+    if (message.type !== WireType.Bytes) {
+      if (!message.skip()) break;
+      continue;
+    }
+    if (!message.range()) break;
+    let status: WireStatus = WireStatus.Ok;
+    if (field >= RequestKind.RequestHeaders && field <= RequestKind.ResponseTrailers) {
+      status = readMember(field, out);
+    } else if (field === METADATA_CONTEXT) {
+      out.metadataStart = message.start;
+      out.metadataEnd = message.stop;
+      metadataPieces++;
+    } else if (field === PROTOCOL_CONFIG) {
+      out.hasProtocolConfig = true;
+      status = readProtocolConfig(out);
+    }
+    if (status !== WireStatus.Ok) return status;
   }
+  if (message.status !== WireStatus.Ok) return message.status;
+  if (metadataPieces > 1) joinMetadata(bytes, start, end, out);
+  return WireStatus.Ok;
+}
+
+function readMember(field: number, out: ProcessingRequest): WireStatus {
+  if (out.kind !== field) {
+    out.kind = field;
+    out.endOfStream = false;
+    out.headers.clear(out.bytes);
+    out.body = EMPTY;
+  }
+  member.reset(out.bytes, message.start, message.stop);
+  if (field === RequestKind.RequestBody || field === RequestKind.ResponseBody) {
+    return readBody(out);
+  }
+  return readHeaders(out);
+}
+
+/** HttpBody {1 body, 2 end_of_stream}. */
+function readBody(out: ProcessingRequest): WireStatus {
+  while (member.next()) {
+    if (member.field === 1 && member.type === WireType.Bytes) {
+      if (!member.range()) break;
+      out.body = member.bytes.subarray(member.start, member.stop);
+    } else if (member.field === 2 && member.type === WireType.Varint) {
+      out.endOfStream = member.varint() !== 0;
+    } else if (!member.skip()) break;
+  }
+  return member.status;
+}
+
+/** HttpHeaders {1 headers, 3 end_of_stream} and HttpTrailers {1 trailers}. */
+function readHeaders(out: ProcessingRequest): WireStatus {
+  const hasEnd = out.kind <= RequestKind.ResponseHeaders;
+  while (member.next()) {
+    if (member.field === 1 && member.type === WireType.Bytes) {
+      if (!member.range()) break;
+      const status = out.headers.add(member.start, member.stop);
+      if (status !== WireStatus.Ok) return status;
+    } else if (hasEnd && member.field === 3 && member.type === WireType.Varint) {
+      out.endOfStream = member.varint() !== 0;
+    } else if (!member.skip()) break;
+  }
+  return member.status;
+}
+
+function readProtocolConfig(out: ProcessingRequest): WireStatus {
+  member.reset(out.bytes, message.start, message.stop);
+  while (member.next()) {
+    if (member.type !== WireType.Varint || member.field > 3) {
+      if (!member.skip()) break;
+    } else if (member.field === 1) out.requestBodyMode = member.int32();
+    else if (member.field === 2) out.responseBodyMode = member.int32();
+    else out.sendBodyWithoutWaiting = member.varint() !== 0;
+  }
+  return member.status;
+}
+
+/**
+ * Metadata that comes in several pieces: protobuf merges them, which is what their concatenation decodes to. No gateway
+ * is known to do so.
+ */
+function joinMetadata(bytes: Uint8Array, start: number, end: number, out: ProcessingRequest): void {
+  const joined = Buffer.allocUnsafeSlow(end - start);
+  let length = 0;
+  message.reset(bytes, start, end);
+  while (message.next() && message.skip()) {
+    if (message.field !== METADATA_CONTEXT || message.type !== WireType.Bytes) continue;
+    joined.set(bytes.subarray(message.start, message.stop), length);
+    length += message.stop - message.start;
+  }
+  out.bytes = joined;
+  out.metadataStart = 0;
+  out.metadataEnd = length;
 }

@@ -1,83 +1,99 @@
 /**
- * gRPC message framing: one byte of flags, four of length, the message.
+ * gRPC message framing: one byte of flags, four of length (big-endian), the message.
  *
- *   chunk 1  [flag len message A][flag len mess      A lies in one chunk: handed out as a view
+ *   chunk 1  [flag len message A][flag len mess      A lies in one chunk: handed out as a view of it
  *   chunk 2  age B]                                  B is cut: gathered into a buffer of exactly its size
+ *
+ * Invariant: when next() has said false, the reader holds no chunk any more, only a prefix and a message that are cut.
  * @module
  */
 import type { Writer } from "./wire.ts";
 
 const PREFIX_BYTES = 5;
-/** Reserved for a cut message before its bytes have come; most fit. */
-const FIRST_RESERVE_BYTES = 64 * 1024;
+/**
+ * A cut message gets room for this many times what has come of it, and never more than its length: a length that lies
+ * costs the sender a quarter of what it costs us, and messages up to 64 KiB that begin with a full HTTP/2 frame
+ * (16 KiB) are copied once.
+ */
+const RESERVE_FACTOR = 4;
+const RESERVE_BYTES_MIN = 512;
 const EMPTY: Uint8Array = new Uint8Array(0);
 
-/** Appends the five bytes in front of a message. */
+/** Appends the five bytes in front of an uncompressed message. @param messageLength bytes, below 2^32 */
 export function writeGrpcFramePrefix(w: Writer, messageLength: number): void {
   w.reserve(PREFIX_BYTES);
-  const { bytes } = w;
-  const at = w.length;
-  bytes[at] = 0;
-  bytes[at + 1] = messageLength >>> 24;
-  bytes[at + 2] = messageLength >>> 16;
-  bytes[at + 3] = messageLength >>> 8;
-  bytes[at + 4] = messageLength;
-  w.length = at + PREFIX_BYTES;
+  const { bytes, length } = w;
+  bytes[length] = 0;
+  bytes[length + 1] = messageLength >>> 24;
+  bytes[length + 2] = messageLength >>> 16;
+  bytes[length + 3] = messageLength >>> 8;
+  bytes[length + 4] = messageLength;
+  w.length = length + PREFIX_BYTES;
 }
 
-/** Splits a byte stream into messages. */
+/**
+ * Splits a stream of bytes into messages.
+ *
+ * @example
+ * frames.push(chunk);
+ * while (frames.next()) handle(frames.bytes, frames.start, frames.end);
+ * if (frames.error !== null) refuse();
+ */
 export class GrpcFrameReader {
-  /** The message found by next(): bytes[start, end). Stays valid: its memory is never reused. */
+  /**
+   * The message that next() found: bytes[start, end). Its memory is the chunk's or its own, and never written again;
+   * the fields themselves hold until the next call.
+   */
   bytes: Uint8Array = EMPTY;
   start = 0;
   end = 0;
+  /** The message is compressed, with what `grpc-encoding` says. */
   compressed = false;
+  /** A message is longer than allowed; nothing is found any more until reset(). */
   error: "too-large" | null = null;
   readonly #messageBytesMax: number;
   #chunk: Uint8Array = EMPTY;
   #at = 0;
   readonly #prefix = new Uint8Array(PREFIX_BYTES);
   #prefixFill = 0;
-  /** Message that is cut, and how much of it is there. Grows as bytes come: a lied length reserves little. */
+  /** Length of the message whose prefix is complete. */
+  #expected = 0;
+  /** The message that is cut, and how much of it is there. */
   #partial: Uint8Array = EMPTY;
   #partialFill = 0;
-  #expected = 0;
 
-  constructor(messageBytesMax: number) {
-    this.#messageBytesMax = messageBytesMax;
+  /** @param maxMessageBytes longest message that is accepted, without its prefix */
+  constructor(maxMessageBytes: number) {
+    this.#messageBytesMax = maxMessageBytes;
   }
 
-  /** Bytes held that belong to no complete message. */
+  /** Bytes taken in that belong to no message handed out. */
   get pendingBytes(): number {
     return this.#prefixFill + this.#partialFill + (this.#chunk.length - this.#at);
   }
 
-  /** Gives the next bytes; call next() until it says false before giving more. */
+  /** Takes the next bytes, which nobody may write any more. */
   push(chunk: Uint8Array): void {
-    this.#chunk = chunk;
+    // Who calls next() until it says false leaves nothing; what another leaves must not be lost.
+    const rest = this.#chunk.length - this.#at;
+    this.#chunk = rest === 0 ? chunk : Buffer.concat([this.#chunk.subarray(this.#at), chunk]);
     this.#at = 0;
   }
 
-  /** Finds the next complete message. */
+  /** Finds the next complete message. @returns false when it has not all come, or after an error */
   next(): boolean {
     if (this.error !== null) return false;
-    const chunk = this.#chunk;
-    if (this.#expected === 0 || this.#prefixFill < PREFIX_BYTES) {
-      if (!this.#readPrefix(chunk)) return false;
-      const left = chunk.length - this.#at;
-      if (left >= this.#expected) {
-        this.bytes = chunk;
-        this.start = this.#at;
-        this.end = this.#at + this.#expected;
-        this.#at = this.end;
-        this.#prefixFill = 0;
-        return true;
-      }
+    const isFound = (this.#prefixFill === PREFIX_BYTES || this.#readPrefix()) && this.#take();
+    if (!isFound) this.bytes = EMPTY;
+    // An idle stream must not keep a chunk alive: it may be a slice of much more.
+    if (this.#at === this.#chunk.length) {
+      this.#chunk = EMPTY;
+      this.#at = 0;
     }
-    return this.#gather(chunk);
+    return isFound;
   }
 
-  /** Forgets everything. */
+  /** Forgets everything, errors too. */
   reset(): void {
     this.#chunk = EMPTY;
     this.#at = 0;
@@ -85,32 +101,43 @@ export class GrpcFrameReader {
     this.#partial = EMPTY;
     this.#partialFill = 0;
     this.bytes = EMPTY;
+    this.error = null;
   }
 
-  #readPrefix(chunk: Uint8Array): boolean {
-    while (this.#prefixFill < PREFIX_BYTES) {
-      if (this.#at >= chunk.length) return false;
-      this.#prefix[this.#prefixFill++] = chunk[this.#at++]!;
-    }
+  #readPrefix(): boolean {
+    const chunk = this.#chunk;
     const prefix = this.#prefix;
+    while (this.#prefixFill < PREFIX_BYTES) {
+      if (this.#at === chunk.length) return false;
+      prefix[this.#prefixFill++] = chunk[this.#at++]!;
+    }
     this.compressed = prefix[0] !== 0;
     this.#expected =
-      prefix[1]! * 0x1000000 + ((prefix[2]! << 16) | (prefix[3]! << 8) | prefix[4]!);
-    if (this.#expected > this.#messageBytesMax) {
-      this.error = "too-large";
-      return false;
-    }
-    return true;
+      ((prefix[1]! << 24) | (prefix[2]! << 16) | (prefix[3]! << 8) | prefix[4]!) >>> 0;
+    if (this.#expected <= this.#messageBytesMax) return true;
+    this.error = "too-large";
+    this.#chunk = EMPTY;
+    this.#at = 0;
+    return false;
   }
 
-  #gather(chunk: Uint8Array): boolean {
-    const take = Math.min(this.#expected - this.#partialFill, chunk.length - this.#at);
-    if (take > 0) {
-      this.#reserve(this.#partialFill + take);
-      this.#partial.set(chunk.subarray(this.#at, this.#at + take), this.#partialFill);
-      this.#at += take;
-      this.#partialFill += take;
+  #take(): boolean {
+    const chunk = this.#chunk;
+    const left = chunk.length - this.#at;
+    if (this.#partialFill === 0 && left >= this.#expected) {
+      this.bytes = chunk;
+      this.start = this.#at;
+      this.end = this.#at + this.#expected;
+      this.#at = this.end;
+      this.#prefixFill = 0;
+      return true;
     }
+    const count = Math.min(this.#expected - this.#partialFill, left);
+    if (count === 0) return false;
+    this.#reserve(this.#partialFill + count);
+    this.#partial.set(chunk.subarray(this.#at, this.#at + count), this.#partialFill);
+    this.#at += count;
+    this.#partialFill += count;
     if (this.#partialFill < this.#expected) return false;
     this.bytes = this.#partial;
     this.start = 0;
@@ -123,11 +150,9 @@ export class GrpcFrameReader {
 
   #reserve(byteLength: number): void {
     if (byteLength <= this.#partial.length) return;
-    const size = Math.min(
-      this.#expected,
-      Math.max(byteLength, this.#partial.length * 2, FIRST_RESERVE_BYTES),
-    );
-    const grown = new Uint8Array(size);
+    const size = Math.max(byteLength * RESERVE_FACTOR, RESERVE_BYTES_MIN);
+    // Not from the pool: the message may be kept, and would keep the pool's block with it.
+    const grown = Buffer.allocUnsafeSlow(Math.min(size, this.#expected));
     grown.set(this.#partial.subarray(0, this.#partialFill));
     this.#partial = grown;
   }

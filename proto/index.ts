@@ -1,12 +1,51 @@
 /**
- * API boundary of the codec.
+ * API boundary of the codec: ext_proc requests in, ext_proc replies out, grpc.health.v1, and gRPC framing.
+ *
+ * @example
+ * frames.push(chunk);
+ * while (frames.next()) {
+ *   const status = decodeProcessingRequest(frames.bytes, frames.start, frames.end, message);
+ *   if (status === WireStatus.Ok && message.kind === RequestKind.RequestHeaders) {
+ *     const path = message.headers.get(HeaderId.path);
+ *     writeDestinationReply(writer, "10.0.0.1:8000", -1, [], [], null);
+ *   }
+ * }
  * @module
  */
-export * from "./ext-proc-reply.ts";
-export * from "./ext-proc-request.ts";
-export * from "./grpc-frame.ts";
-export * from "./header-block.ts";
-export * from "./header-names.ts";
-export * from "./health.ts";
-export * from "./struct.ts";
-export * from "./wire.ts";
+export { writeDestinationReply } from "./destination-reply.ts";
+export {
+  Side,
+  writeBodyPrefix,
+  writeBodyReply,
+  writeBufferedBodyReply,
+  writeHeadersReply,
+  writeImmediateReply,
+  writeTrailersReply,
+} from "./ext-proc-reply.ts";
+export { decodeProcessingRequest, ProcessingRequest, RequestKind } from "./ext-proc-request.ts";
+export { GrpcFrameReader, writeGrpcFramePrefix } from "./grpc-frame.ts";
+export { HeaderBlock } from "./header-block.ts";
+export type { HeaderMutation } from "./header-mutation.ts";
+export {
+  HeaderId,
+  headerNames,
+  isRemovedFromRequest,
+  isSystemOwned,
+  MetadataKey,
+  MetadataNamespace,
+} from "./header-names.ts";
+export {
+  decodeHealthCheckRequest,
+  HealthStatus,
+  writeHealthCheckResponse,
+  writeHealthListResponse,
+} from "./health.ts";
+export {
+  decodeMetadata,
+  encodeStruct,
+  metadataValue,
+  type StructObject,
+  type StructValue,
+  structSize,
+} from "./struct.ts";
+export { WireStatus, Writer, wireLimits } from "./wire.ts";
