@@ -4,26 +4,34 @@
  * @module
  */
 import type { Clock } from "./clock.ts";
-import type { ConfigProblem, ResolvedConfig } from "./config/resolved.ts";
+import type { ConfigProblem, ResolvedConfig, ResolvedPlugin } from "./config/resolved.ts";
 import type { DataType, DataTypes } from "./data.ts";
 import type { DecisionRecorder } from "./decision.ts";
 import type { EndpointPool } from "./endpoints.ts";
-import { PluginConfigError, type PluginHandle, type PluginInstance } from "./plugin.ts";
+import {
+  type Picker,
+  PluginConfigError,
+  type PluginHandle,
+  type PluginInstance,
+} from "./plugin.ts";
 import { Profile } from "./profile.ts";
 import type { Random } from "./random.ts";
-import { type NamedProducer, Scheduler } from "./scheduler.ts";
+import { Scheduler } from "./scheduler.ts";
 
 export interface SchedulerDependencies {
   readonly pool: EndpointPool;
   readonly clock: Clock;
   readonly random: Random;
-  readonly recorder?: DecisionRecorder;
-  /** Remarks of plugins about their parameters. */
-  readonly warn?: (message: string) => void;
+  readonly recorder?: DecisionRecorder | undefined;
+  /** Time between two scrapes of an endpoint, ms: what is much older counts as stale. */
+  readonly scrapeIntervalMs?: number | undefined;
+  /** Remarks of plugins about their parameters, each starting with the path of the plugin. */
+  readonly warn?: ((message: string) => void) | undefined;
 }
 
 /** The configuration can not be built; `problems` has each reason with its path. */
 export class ConfigError extends Error {
+  override readonly name = "ConfigError";
   readonly problems: readonly ConfigProblem[];
   constructor(problems: readonly ConfigProblem[]) {
     super(problems.map(({ path, message }) => `${path}: ${message}`).join("\n"));
@@ -33,61 +41,89 @@ export class ConfigError extends Error {
 
 /** @throws ConfigError with all problems that plugins found in their parameters */
 export function buildScheduler(config: ResolvedConfig, deps: SchedulerDependencies): Scheduler {
-  const instances = new Map<string, PluginInstance>();
-  const producers: NamedProducer[] = [];
-  const problems: ConfigProblem[] = [];
-  const profileNames = config.profiles.map(({ name }) => name);
-  for (const plugin of config.plugins) {
-    const { name, definition, parameters, path } = plugin;
+  return new Builder(config, deps).build();
+}
+
+class Builder {
+  readonly #config: ResolvedConfig;
+  readonly #deps: SchedulerDependencies;
+  readonly #profileNames: readonly string[];
+  readonly #instances = new Map<string, PluginInstance>();
+  readonly #problems: ConfigProblem[] = [];
+
+  constructor(config: ResolvedConfig, deps: SchedulerDependencies) {
+    this.#config = config;
+    this.#deps = deps;
+    this.#profileNames = config.profiles.map(({ name }) => name);
+  }
+
+  build(): Scheduler {
+    const { plugins, profileHandler } = this.#config;
+    const { clock, pool, recorder } = this.#deps;
+    for (const plugin of plugins) {
+      const instance = this.#create(plugin);
+      if (instance !== null) this.#instances.set(plugin.name, instance);
+    }
+    if (this.#problems.length > 0) throw new ConfigError(this.#problems);
+    const counters = { nanScores: 0 };
+    const profiles = this.#config.profiles.map(
+      ({ name, filters, scorers, picker }, i) =>
+        new Profile({
+          name,
+          pool,
+          filters: filters.map((ref) => ({ name: ref, filter: this.#instances.get(ref)!.filter! })),
+          scorers: scorers.map(({ plugin, weight }) => ({
+            name: plugin,
+            scorer: this.#instances.get(plugin)!.scorer!,
+            weight,
+          })),
+          picker: this.#picker(picker, i),
+          counters,
+        }),
+    );
+    return new Scheduler({
+      pool,
+      clock,
+      profiles: new Map(profiles.map((profile) => [profile.name, profile])),
+      handler: this.#instances.get(profileHandler)!.profileHandler!,
+      producers: plugins.flatMap(({ name, definition }) => {
+        const { producer } = this.#instances.get(name)!;
+        return producer === undefined ? [] : [{ name, type: definition.type, producer }];
+      }),
+      recorder: recorder ?? null,
+      counters,
+    });
+  }
+
+  /** @returns null after taking down what is wrong with the parameters */
+  #create({ name, definition, parameters, path }: ResolvedPlugin): PluginInstance | null {
+    const { clock, pool, random, scrapeIntervalMs, warn } = this.#deps;
     const handle: PluginHandle = {
       name,
-      pool: deps.pool,
-      clock: deps.clock,
-      random: deps.random,
-      profiles: profileNames,
+      pool,
+      clock,
+      random,
+      profiles: this.#profileNames,
+      scrapeIntervalMs,
       consume: <K extends DataType>(type: K, producer: string): DataTypes[K] | undefined =>
-        instances.get(producer)?.producer?.data[type],
-      warn: (message) => deps.warn?.(`${path}: ${message}`),
+        this.#instances.get(producer)?.producer?.data[type],
+      warn: (message) => warn?.(`${path}: ${message}`),
     };
     try {
-      const instance = definition.create(parameters, handle);
-      instances.set(name, instance);
-      if (instance.producer) {
-        producers.push({ name, type: definition.type, producer: instance.producer });
-      }
+      return definition.create(parameters, handle);
     } catch (error) {
       if (!(error instanceof PluginConfigError)) throw error;
       const field = error.path === "" ? "parameters" : `parameters.${error.path}`;
-      problems.push({ path: `${path}.${field}`, message: error.message });
+      this.#problems.push({ path: `${path}.${field}`, message: error.message });
+      return null;
     }
   }
-  if (problems.length > 0) throw new ConfigError(problems);
-  const counters = { nanScores: 0 };
-  const profiles = new Map<string, Profile>();
-  for (const { name, filters, scorers, picker } of config.profiles) {
-    profiles.set(
-      name,
-      new Profile(
-        name,
-        deps.pool,
-        filters.map((plugin) => ({ name: plugin, filter: instances.get(plugin)!.filter! })),
-        scorers.map(({ plugin, weight }) => ({
-          name: plugin,
-          scorer: instances.get(plugin)!.scorer!,
-          weight,
-        })),
-        instances.get(picker)!.picker!,
-        counters,
-      ),
-    );
+
+  /** Picker for profile i: pickers keep turns, so each further profile that names the same one gets its own. */
+  #picker(ref: string, i: number): Picker {
+    const isShared = this.#config.profiles.slice(0, i).some(({ picker }) => picker === ref);
+    const plugin = this.#config.plugins.find(({ name }) => name === ref)!;
+    const instance = isShared ? this.#create(plugin)! : this.#instances.get(ref)!;
+    return instance.picker!;
   }
-  return new Scheduler({
-    pool: deps.pool,
-    clock: deps.clock,
-    profiles,
-    handler: instances.get(config.profileHandler)!.profileHandler!,
-    producers,
-    recorder: deps.recorder ?? null,
-    counters,
-  });
 }

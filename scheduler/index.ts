@@ -42,5 +42,5 @@ export { definitions, pluginRegistry } from "./plugins.ts";
 export * from "./prefix/block-hash.ts";
 export { nextInt, type Random, SeededRandom } from "./random.ts";
 export { type BlockHashes, InferenceRequest, type RequestFacts } from "./request.ts";
-export { Scheduler, type SchedulerStats } from "./scheduler.ts";
+export { type ProducerState, Scheduler, type SchedulerStats } from "./scheduler.ts";
 export type { SubsetHint } from "./subset.ts";

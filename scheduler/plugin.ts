@@ -110,6 +110,8 @@ export interface PluginHandle {
   readonly random: Random;
   /** Names of the configured profiles, in order. */
   readonly profiles: readonly string[];
+  /** Time between two scrapes of an endpoint, ms; absent = nobody said. */
+  readonly scrapeIntervalMs?: number | undefined;
   /** Data of a declared consumption; undefined only for optional ones without a producer. */
   consume<K extends DataType>(type: K, producer: string): DataTypes[K] | undefined;
   /** A remark for the operator at load time (deprecated spelling, doubtful value). */

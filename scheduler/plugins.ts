@@ -2,6 +2,7 @@
  * The registry: every plugin type this version knows, by kind and then by type. One import and one line each.
  * @module
  */
+import { byLabel } from "./filters/by-label.ts";
 import { decodeFilter } from "./filters/decode-filter.ts";
 import { encodeFilter } from "./filters/encode-filter.ts";
 import { labelSelectorFilter } from "./filters/label-selector-filter.ts";
@@ -25,6 +26,7 @@ import { tokenLoadScorer } from "./scorers/token-load-scorer.ts";
 
 /** Definitions with parameters of different types live in one list; each checks its own. */
 export const definitions: readonly PluginDefinition[] = [
+  byLabel,
   decodeFilter,
   encodeFilter,
   labelSelectorFilter,
@@ -46,24 +48,25 @@ export const definitions: readonly PluginDefinition[] = [
   tokenLoadScorer,
 ] as PluginDefinition[];
 
-/** Old spellings that are still accepted, with the type they stand for. */
-const ALIASES: Readonly<Record<string, string>> = {
-  "by-label-selector": "label-selector-filter",
-  tokenizer: "token-producer",
-};
-
 const byType = new Map(definitions.map((definition) => [definition.type, definition]));
+
+/** Old spellings that are still accepted → the type they stand for. */
+const aliases: ReadonlyMap<string, string> = new Map([
+  ["by-label-selector", "label-selector-filter"],
+  ["tokenizer", "token-producer"],
+]);
 
 /** Lookup by the type string of the YAML. */
 export const pluginRegistry = {
   get(type: string): PluginDefinition | undefined {
-    return byType.get(ALIASES[type] ?? type);
+    return byType.get(aliases.get(type) ?? type);
   },
   /** The type that an old spelling stands for, or undefined when the spelling is current. */
   replacementOf(type: string): string | undefined {
-    return ALIASES[type];
+    return aliases.get(type);
   },
+  /** Every type and old spelling. */
   types(): readonly string[] {
-    return [...byType.keys(), ...Object.keys(ALIASES)];
+    return [...byType.keys(), ...aliases.keys()];
   },
 };

@@ -1,6 +1,6 @@
 /**
  * One scheduling profile: filters in order, weighted scorers, a picker. Everything that the configuration decides is
- * decided when it is made; a run is three straight loops over reused arrays.
+ * decided when it is made; a run is three straight loops over arrays that are kept from run to run.
  * @module
  */
 import { Candidates } from "./candidates.ts";
@@ -19,21 +19,33 @@ export interface ProfileFilter {
 export interface ProfileScorer {
   readonly name: string;
   readonly scorer: Scorer;
+  /** Finite; a scorer of weight 0 does not run. */
   readonly weight: number;
 }
 
 /** Counts of what a well-behaved plugin never does. */
 export interface ProfileCounters {
-  /** Scores that were NaN, taken as 0. */
+  /** Scores that were no finite number, taken as 0. */
   nanScores: number;
+}
+
+export interface ProfileParts {
+  readonly name: string;
+  readonly pool: EndpointPool;
+  readonly filters: readonly ProfileFilter[];
+  readonly scorers: readonly ProfileScorer[];
+  /** This profile's own: it may keep state from pick to pick. */
+  readonly picker: Picker;
+  readonly counters: ProfileCounters;
 }
 
 export class Profile {
   readonly name: string;
+  /** Those of the last run that passed the filters. */
   readonly candidates: Candidates;
-  /** The picked candidates, best first, as indexes into `candidates`. */
+  /** The picked candidates of the last run, best first, as indexes into `candidates`. */
   readonly pick = new Pick(limits.endpointsPerPickMax);
-  /** Total scores, one a candidate. */
+  /** Total scores of the last run, one a candidate. */
   totals: Float64Array;
   readonly #filters: readonly ProfileFilter[];
   readonly #scorers: readonly ProfileScorer[];
@@ -41,14 +53,7 @@ export class Profile {
   readonly #counters: ProfileCounters;
   #scores: Float64Array;
 
-  constructor(
-    name: string,
-    pool: EndpointPool,
-    filters: readonly ProfileFilter[],
-    scorers: readonly ProfileScorer[],
-    picker: Picker,
-    counters: ProfileCounters,
-  ) {
+  constructor({ name, pool, filters, scorers, picker, counters }: ProfileParts) {
     this.name = name;
     this.candidates = new Candidates(pool);
     this.#filters = filters;
@@ -59,7 +64,15 @@ export class Profile {
     this.#scores = new Float64Array(pool.columns.capacity);
   }
 
-  /** @returns null when endpoints were picked, else why not */
+  /** Slot of the i-th picked endpoint of the last run. */
+  slot(i: number): number {
+    return this.candidates.slots[this.pick.indexes[i]!]!;
+  }
+
+  /**
+   * @param from candidates to start with, count >= 1; not changed
+   * @returns null when endpoints were picked, else why not
+   */
   run(
     request: InferenceRequest,
     from: Candidates,
@@ -91,24 +104,29 @@ export class Profile {
     totals.fill(0, 0, count);
     for (const { name, scorer, weight } of this.#scorers) {
       scorer.score(request, candidates, scores);
-      recorder?.scored(name, weight, candidates, scores);
+      recorder?.scored(name, weight, candidates.count, scores);
       this.#counters.nanScores += addWeighted(totals, scores, weight, count);
     }
   }
 }
 
-/** totals += clamp(scores, 0, 1) × weight. @returns how many scores were NaN */
+/**
+ * totals += clamp(scores, 0, 1) × weight over [0, count); what is no finite number counts as 0.
+ *
+ * @returns how many scores were no finite number
+ */
 export function addWeighted(
   totals: Float64Array,
   scores: Float64Array,
   weight: number,
   count: number,
 ): number {
-  let nan = 0;
+  let refused = 0;
   for (let i = 0; i < count; i++) {
     const score = scores[i]!;
-    if (score > 0) totals[i] = totals[i]! + Math.min(score, 1) * weight;
-    else if (Number.isNaN(score)) nan++;
+    if (score > 0 && score <= 1) totals[i] = totals[i]! + score * weight;
+    else if (!Number.isFinite(score)) refused++;
+    else if (score > 1) totals[i] = totals[i]! + weight;
   }
-  return nan;
+  return refused;
 }

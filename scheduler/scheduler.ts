@@ -3,7 +3,7 @@
  * charged flight; the next call sees its effect.
  *
  *   candidates (pool ∩ subset) → producers → profiles (filters → scorers → picker) → charge → flight
- *                                                                          complete → give back
+ *                                                                firstToken, complete → give back
  * @module
  */
 import { Candidates } from "./candidates.ts";
@@ -11,12 +11,13 @@ import type { Clock } from "./clock.ts";
 import type { DecisionRecorder } from "./decision.ts";
 import type { EndpointPool, PoolObserver } from "./endpoints.ts";
 import { type Charge, type EndCause, Flight } from "./flight.ts";
+import { FlightLedger } from "./flight-ledger.ts";
 import { limits } from "./limits.ts";
 import { type Outcome, REJECTIONS, type RejectReason } from "./outcome.ts";
 import type { HashPlan, Producer, ProfileHandler } from "./plugin.ts";
 import type { Profile, ProfileCounters } from "./profile.ts";
 import type { InferenceRequest } from "./request.ts";
-import { applySubset, type SubsetHint } from "./subset.ts";
+import { SubsetFilter, type SubsetHint } from "./subset.ts";
 
 export interface NamedProducer {
   readonly name: string;
@@ -29,6 +30,7 @@ export interface SchedulerParts {
   readonly clock: Clock;
   readonly profiles: ReadonlyMap<string, Profile>;
   readonly handler: ProfileHandler;
+  /** In the order in which they run: those whose data others read stand before them. */
   readonly producers: readonly NamedProducer[];
   readonly recorder: DecisionRecorder | null;
   readonly counters: ProfileCounters;
@@ -41,19 +43,25 @@ export interface ProducerState {
   readonly state: Readonly<Record<string, number>>;
 }
 
-/** Numbers for metrics. */
+/** Numbers for metrics; all but `openFlights` only rise. */
 export interface SchedulerStats {
   readonly openFlights: number;
   readonly flightsTotal: number;
-  /** In-flight columns found wrong by the recount, and repaired. */
+  /** In-flight columns and charges that were found wrong, and repaired. */
   readonly accountingRepairs: number;
+  /** Scores that were no finite number, taken as 0. */
   readonly nanScores: number;
 }
 
 const NO_HEADERS: readonly string[] = [];
+const NO_NAMES: readonly string[] = [];
+/** Name that the charge of a plain pick has in place of a profile's. */
+const NO_PROFILE = "";
 
 export class Scheduler implements PoolObserver {
+  /** Block sizes that requests are to be hashed with; entry i of `request.blockHashes` belongs to plan i. */
   readonly hashPlans: readonly HashPlan[];
+  /** Takes down every decision; null = none. */
   recorder: DecisionRecorder | null;
   readonly #pool: EndpointPool;
   readonly #clock: Clock;
@@ -62,14 +70,20 @@ export class Scheduler implements PoolObserver {
   readonly #producers: readonly NamedProducer[];
   readonly #produce: readonly Producer[];
   readonly #account: readonly Producer[];
+  readonly #firstToken: readonly Producer[];
+  readonly #complete: readonly Producer[];
   readonly #counters: ProfileCounters;
+  readonly #ledger: FlightLedger;
+  readonly #subsetFilter: SubsetFilter;
   readonly #candidates: Candidates;
-  readonly #open = new Set<Flight>();
-  readonly #ran: string[] = [];
-  readonly #succeeded: string[] = [];
+  /** Profiles that the present request has run, and those that gave a result. */
+  readonly #ran = new NameList();
+  readonly #succeeded = new NameList();
+  /** What the charges of a flight were before producers lowered them. */
+  readonly #tokensBefore = new Float64Array(limits.profilesPerRequestMax);
+  readonly #requestsBefore = new Int32Array(limits.profilesPerRequestMax);
+  /** Primary profile of the last pick; its scores are still in it. */
   #primary: Profile | null = null;
-  #flightsTotal = 0;
-  #repairs = 0;
   #fallbackTurn = 0;
 
   constructor(parts: SchedulerParts) {
@@ -80,26 +94,24 @@ export class Scheduler implements PoolObserver {
     this.#producers = parts.producers;
     this.recorder = parts.recorder;
     this.#counters = parts.counters;
+    this.#ledger = new FlightLedger(parts.pool);
+    this.#subsetFilter = new SubsetFilter(parts.pool);
     this.#candidates = new Candidates(parts.pool);
     const producers = parts.producers.map(({ producer }) => producer);
-    this.#produce = producers.filter((producer) => producer.produce !== undefined);
-    this.#account = producers.filter((producer) => producer.account !== undefined);
-    const plans: HashPlan[] = [];
-    for (const producer of producers) {
-      if (producer.hashPlan === undefined) continue;
-      producer.setPlanIndex?.(plans.length);
-      plans.push(producer.hashPlan);
-    }
-    this.hashPlans = plans;
+    this.#produce = producers.filter(({ produce }) => produce !== undefined);
+    this.#account = producers.filter(({ account }) => account !== undefined);
+    this.#firstToken = producers.filter(({ firstToken }) => firstToken !== undefined);
+    this.#complete = producers.filter(({ complete }) => complete !== undefined);
+    this.hashPlans = takeHashPlans(producers);
     parts.pool.observe(this);
   }
 
   get openFlights(): number {
-    return this.#open.size;
+    return this.#ledger.openFlights;
   }
 
   /**
-   * Picks an endpoint and charges it.
+   * Picks an endpoint and charges it. Score, pick and account are one step: nothing else runs between them.
    *
    * @param subset the gateway's hint; null = whole pool
    * @returns a flight to complete() later, or a rejection
@@ -114,96 +126,83 @@ export class Scheduler implements PoolObserver {
   }
 
   #schedule(request: InferenceRequest, subset: SubsetHint | null, nowMs: number): Outcome {
+    this.#primary = null;
+    if (!this.#gather(subset, nowMs)) return REJECTIONS["no-candidates"];
     const candidates = this.#candidates;
-    candidates.reset(nowMs);
-    if (subset !== null) applySubset(subset, candidates);
-    if (candidates.count === 0) return REJECTIONS["no-candidates"];
     for (const producer of this.#produce) producer.produce!(request, candidates);
-    const ran = this.#ran;
-    const succeeded = this.#succeeded;
-    ran.length = 0;
-    succeeded.length = 0;
-    let reason: RejectReason = "no-profile";
-    while (ran.length < limits.profilesPerRequestMax) {
-      const name = this.#handler.next(request, ran);
-      if (name === null) break;
-      const profile = this.#profiles.get(name);
-      ran.push(name);
-      if (profile === undefined) continue;
-      const problem = profile.run(request, candidates, this.recorder);
-      if (problem === null) succeeded.push(name);
-      else reason = problem;
-    }
-    const primary = this.#handler.primary(succeeded);
+    const reason = this.#runProfiles(request);
+    const primary = this.#handler.primary(this.#succeeded.names);
     if (primary === null) return REJECTIONS[reason];
     return this.#dispatch(request, primary, nowMs);
+  }
+
+  /** Fills the candidates. @returns whether there are any */
+  #gather(subset: SubsetHint | null, nowMs: number): boolean {
+    const candidates = this.#candidates;
+    candidates.reset(nowMs);
+    if (subset !== null) this.#subsetFilter.apply(subset, candidates);
+    return candidates.count > 0;
+  }
+
+  /** Runs the profiles that the handler asks for. @returns why there is no result, if there is none */
+  #runProfiles(request: InferenceRequest): RejectReason {
+    const ran = this.#ran;
+    const succeeded = this.#succeeded;
+    ran.clear();
+    succeeded.clear();
+    let reason: RejectReason = "no-profile";
+    for (let i = 0; i < limits.profilesPerRequestMax; i++) {
+      const name = this.#handler.next(request, ran.names);
+      if (name === null) break;
+      ran.add(name);
+      const profile = this.#profiles.get(name);
+      if (profile === undefined) continue;
+      const problem = profile.run(request, this.#candidates, this.recorder);
+      if (problem === null) succeeded.add(name);
+      else reason = problem;
+    }
+    return reason;
   }
 
   #dispatch(request: InferenceRequest, primaryName: string, nowMs: number): Flight {
     const primary = this.#profiles.get(primaryName)!;
     this.#primary = primary;
-    const charges: Charge[] = [this.#charge(primary)];
-    for (const name of this.#succeeded) {
-      if (name !== primaryName) charges.push(this.#charge(this.#profiles.get(name)!));
+    const charges: Charge[] = [this.#charge(primary.name, primary.slot(0))];
+    for (const name of this.#succeeded.names) {
+      if (name === primaryName) continue;
+      charges.push(this.#charge(name, this.#profiles.get(name)!.slot(0)));
     }
     const flight = new Flight(request, this.#destination(primary), charges, NO_HEADERS, nowMs);
     for (const producer of this.#account) producer.account!(flight);
-    this.#book(flight);
+    this.#ledger.book(flight);
     return flight;
   }
 
-  #charge(profile: Profile): Charge {
-    const slot = profile.candidates.slots[profile.pick.indexes[0]!]!;
-    return {
-      slot,
-      generation: this.#pool.columns.generation[slot]!,
-      profile: profile.name,
-      tokens: 0,
-      requests: 1,
-    };
+  #charge(profile: string, slot: number): Charge {
+    const generation = this.#pool.columns.generation[slot]!;
+    return { slot, generation, profile, tokens: 0, requests: 1 };
   }
 
   #destination(profile: Profile): string {
-    const { candidates, pick } = profile;
-    const first = this.#pool.hostPort(candidates.slots[pick.indexes[0]!]!);
-    if (pick.count === 1) return first;
-    const all = [first];
-    for (let i = 1; i < pick.count; i++) {
-      all.push(this.#pool.hostPort(candidates.slots[pick.indexes[i]!]!));
-    }
-    return all.join(",");
-  }
-
-  #book(flight: Flight): void {
-    const { columns } = this.#pool;
-    for (const { slot, tokens } of flight.charges) {
-      columns.inflight[slot] = columns.inflight[slot]! + 1;
-      columns.inflightTokens[slot] = columns.inflightTokens[slot]! + tokens;
-      columns.creditSinceScrape[slot] = columns.creditSinceScrape[slot]! + 1;
-    }
-    this.#open.add(flight);
-    this.#flightsTotal++;
+    const { count } = profile.pick;
+    let destination = this.#pool.hostPort(profile.slot(0));
+    for (let i = 1; i < count; i++) destination += `,${this.#pool.hostPort(profile.slot(i))}`;
+    return destination;
   }
 
   /**
-   * A plain pick when schedule() failed by a fault: candidates in turn, charged with the request alone.
+   * A plain pick, for when schedule() has failed by a fault: the candidates in turn, no plugin asked, charged with the
+   * request alone.
    */
   scheduleFallback(request: InferenceRequest, subset: SubsetHint | null): Outcome {
-    const candidates = this.#candidates;
     const nowMs = this.#clock.nowMs();
-    candidates.reset(nowMs);
-    if (subset !== null) applySubset(subset, candidates);
-    if (candidates.count === 0) return REJECTIONS["no-candidates"];
-    const slot = candidates.slots[this.#fallbackTurn++ % candidates.count]!;
-    const charge: Charge = {
-      slot,
-      generation: this.#pool.columns.generation[slot]!,
-      profile: "",
-      tokens: 0,
-      requests: 1,
-    };
-    const flight = new Flight(request, this.#pool.hostPort(slot), [charge], NO_HEADERS, nowMs);
-    this.#book(flight);
+    this.#primary = null;
+    if (!this.#gather(subset, nowMs)) return REJECTIONS["no-candidates"];
+    const { count, slots } = this.#candidates;
+    const slot = slots[this.#fallbackTurn++ % count]!;
+    const charges = [this.#charge(NO_PROFILE, slot)];
+    const flight = new Flight(request, this.#pool.hostPort(slot), charges, NO_HEADERS, nowMs);
+    this.#ledger.book(flight);
     return flight;
   }
 
@@ -211,49 +210,46 @@ export class Scheduler implements PoolObserver {
   firstToken(flight: Flight): void {
     if (flight.state !== "open") return;
     flight.state = "streaming";
-    const before = tokensOf(flight);
-    for (const { producer } of this.#producers) producer.firstToken?.(flight);
-    this.#giveBackTokens(flight, before);
+    this.#remember(flight);
+    try {
+      for (const producer of this.#firstToken) producer.firstToken!(flight);
+    } finally {
+      this.#settle(flight);
+    }
   }
 
-  /** End of the exchange; a second call does nothing. */
+  /** End of the exchange, from whatever state; a second call does nothing. */
   complete(flight: Flight, cause: EndCause): void {
     if (flight.state === "closed") return;
     const answered = flight.state === "streaming";
     flight.state = "closed";
-    this.#open.delete(flight);
-    for (const { producer } of this.#producers) producer.complete?.(flight, cause, answered);
-    const { columns } = this.#pool;
-    for (const charge of flight.charges) {
-      if (columns.generation[charge.slot] === charge.generation) {
-        columns.creditSinceScrape[charge.slot] = columns.creditSinceScrape[charge.slot]! - 1;
-        columns.inflight[charge.slot] = Math.max(
-          0,
-          columns.inflight[charge.slot]! - charge.requests,
-        );
-        columns.inflightTokens[charge.slot] = Math.max(
-          0,
-          columns.inflightTokens[charge.slot]! - charge.tokens,
-        );
-      }
-      charge.requests = 0;
-      charge.tokens = 0;
+    this.#remember(flight);
+    try {
+      for (const producer of this.#complete) producer.complete!(flight, cause, answered);
+    } finally {
+      this.#settle(flight);
+      this.#ledger.close(flight);
     }
   }
 
-  #giveBackTokens(flight: Flight, before: readonly number[]): void {
-    const { columns } = this.#pool;
-    flight.charges.forEach((charge, i) => {
-      const released = before[i]! - charge.tokens;
-      if (released <= 0 || columns.generation[charge.slot] !== charge.generation) return;
-      columns.inflightTokens[charge.slot] = Math.max(
-        0,
-        columns.inflightTokens[charge.slot]! - released,
-      );
-    });
+  #remember({ charges }: Flight): void {
+    for (let i = 0; i < charges.length; i++) {
+      this.#tokensBefore[i] = charges[i]!.tokens;
+      this.#requestsBefore[i] = charges[i]!.requests;
+    }
   }
 
-  /** Fills `out` with the totals of the last pick's primary profile, by `ip:port`. */
+  /** Books what producers have changed of the charges since they were remembered. */
+  #settle({ charges }: Flight): void {
+    for (let i = 0; i < charges.length; i++) {
+      const charge = charges[i]!;
+      const requests = this.#requestsBefore[i]! - charge.requests;
+      const tokens = this.#tokensBefore[i]! - charge.tokens;
+      if (requests !== 0 || tokens !== 0) this.#ledger.release(charge, requests, tokens);
+    }
+  }
+
+  /** Adds the totals of the last pick's primary profile to `out`, by `ip:port`; nothing when there was no pick. */
   lastScores(out: Record<string, number>): void {
     const primary = this.#primary;
     if (primary === null) return;
@@ -265,9 +261,9 @@ export class Scheduler implements PoolObserver {
 
   stats(): SchedulerStats {
     return {
-      openFlights: this.#open.size,
-      flightsTotal: this.#flightsTotal,
-      accountingRepairs: this.#repairs,
+      openFlights: this.#ledger.openFlights,
+      flightsTotal: this.#ledger.booked,
+      accountingRepairs: this.#ledger.repairs,
       nanScores: this.#counters.nanScores,
     };
   }
@@ -281,28 +277,9 @@ export class Scheduler implements PoolObserver {
     return out;
   }
 
-  /** Recounts the in-flight columns from the open flights, repairs differences and counts them. */
+  /** Recounts the in-flight columns, repairs and counts differences; O(open flights), to be called about once a second. */
   auditStep(): void {
-    const { columns, live, liveCount } = this.#pool;
-    const requests = new Int32Array(columns.capacity);
-    const tokens = new Float64Array(columns.capacity);
-    for (const flight of this.#open) {
-      for (const charge of flight.charges) {
-        if (columns.generation[charge.slot] !== charge.generation) continue;
-        requests[charge.slot] = requests[charge.slot]! + charge.requests;
-        tokens[charge.slot] = tokens[charge.slot]! + charge.tokens;
-      }
-    }
-    for (let i = 0; i < liveCount; i++) {
-      const slot = live[i]!;
-      const isRight =
-        columns.inflight[slot] === requests[slot] &&
-        Math.abs(columns.inflightTokens[slot]! - tokens[slot]!) < 1;
-      if (isRight) continue;
-      this.#repairs++;
-      columns.inflight[slot] = requests[slot]!;
-      columns.inflightTokens[slot] = tokens[slot]!;
-    }
+    this.#ledger.audit();
   }
 
   endpointAdded(slot: number): void {
@@ -314,6 +291,30 @@ export class Scheduler implements PoolObserver {
   }
 }
 
-function tokensOf(flight: Flight): number[] {
-  return flight.charges.map((charge) => charge.tokens);
+/** A list that is emptied for each request: an array whose length goes to 0 would lose its store, and cost a new one. */
+class NameList {
+  names: readonly string[] = NO_NAMES;
+  readonly #store: string[] = [];
+
+  clear(): void {
+    this.names = NO_NAMES;
+  }
+
+  add(name: string): void {
+    const { length } = this.names;
+    this.#store.length = Math.max(1, length);
+    this.#store[length] = name;
+    this.names = this.#store;
+  }
+}
+
+/** Plans of the producers that have one, which are told their index. */
+function takeHashPlans(producers: readonly Producer[]): HashPlan[] {
+  const plans: HashPlan[] = [];
+  for (const producer of producers) {
+    if (producer.hashPlan === undefined) continue;
+    producer.setPlanIndex?.(plans.length);
+    plans.push(producer.hashPlan);
+  }
+  return plans;
 }

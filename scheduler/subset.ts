@@ -1,51 +1,94 @@
 /**
  * The gateway's subset hint: which endpoints it lets us choose from.
+ *
+ *   hint ["10.0.0.1:8000,10.0.0.2", "[fd00::1]:8000"]
+ *     └─ entries: address and port → the endpoint that listens there
+ *                 address alone    → all its ports
+ *                 anything else    → nobody
  * @module
  */
 import type { Candidates } from "./candidates.ts";
-import { formatHostPort } from "./endpoints.ts";
+import type { EndpointPool } from "./endpoints.ts";
+import { canonicalAddress } from "./ip-address.ts";
 
-/** Entries `ip:port`, `ip`, `[v6]:port` or `v6`; an entry may itself be a comma list. An empty hint allows nobody. */
+/** Entries `ip:port`, `ip`, `[v6]:port`, `[v6]` or `v6`; an entry may itself be a comma list. An empty hint allows nobody. */
 export type SubsetHint = readonly string[];
 
-/** Entries looked at; a longer hint is cut. */
+/** Entries looked at, twice the largest pool; what follows is not. */
 const ENTRIES_MAX = 8192;
 
-/**
- * Keeps the candidates that the hint names: exactly where it gives a port, all ports of an address where it does not.
- *
- * Source: Gateway API inference extension, endpoint picker protocol; upstream compares addresses only.
- */
-export function applySubset(hint: SubsetHint, candidates: Candidates): void {
-  const addresses = new Set<string>();
-  const hostPorts = new Set<string>();
-  let seen = 0;
-  for (const item of hint) {
-    for (const entry of item.split(",")) {
-      if (++seen > ENTRIES_MAX) break;
-      addEntry(entry.trim(), addresses, hostPorts);
-    }
-  }
-  const { pool, slots } = candidates;
-  let kept = 0;
-  for (let i = 0; i < candidates.count; i++) {
-    const slot = slots[i]!;
-    if (hostPorts.has(pool.hostPort(slot)) || addresses.has(pool.metadata(slot).address)) {
-      slots[kept++] = slot;
-    }
-  }
-  candidates.count = kept;
-}
+/** `[v6]`, `[v6]:port` */
+const BRACKETED = /^\[([^[\]]*)\](?::(\d{1,5}))?$/;
+/** `ip:port`; more colons make it an IPv6 address. */
+const WITH_PORT = /^([^:]+):(\d{1,5})$/;
 
-function addEntry(entry: string, addresses: Set<string>, hostPorts: Set<string>): void {
-  if (entry === "") return;
-  const bracket = /^\[([^\]]+)\](?::(\d+))?$/.exec(entry);
-  if (bracket) {
-    if (bracket[2] === undefined) addresses.add(bracket[1]!);
-    else hostPorts.add(formatHostPort(bracket[1]!, Number(bracket[2])));
-    return;
+/**
+ * Keeps the candidates that a hint names. Finds them by address, so that a short hint to a large pool is cheap.
+ *
+ * Source: 004-endpoint-picker-protocol of gateway-api-inference-extension; upstream compares addresses only.
+ */
+export class SubsetFilter {
+  readonly #pool: EndpointPool;
+  /** Canonical address → slots; holds for `#version` of the pool. */
+  readonly #slotsByAddress = new Map<string, number[]>();
+  #version = -1;
+  /** Number of the call whose hint named the slot last. */
+  #namedIn = new Float64Array(0);
+  #call = 0;
+
+  constructor(pool: EndpointPool) {
+    this.#pool = pool;
   }
-  const colon = entry.lastIndexOf(":");
-  if (colon < 0 || entry.indexOf(":") !== colon) addresses.add(entry);
-  else hostPorts.add(entry);
+
+  /** Shortens `candidates`, order kept. */
+  apply(hint: SubsetHint, candidates: Candidates): void {
+    if (this.#version !== this.#pool.version) this.#index();
+    this.#call++;
+    let left = ENTRIES_MAX;
+    for (const item of hint) {
+      for (let start = 0; start <= item.length && left > 0; left--) {
+        const comma = item.indexOf(",", start);
+        const end = comma < 0 ? item.length : comma;
+        this.#name(item.slice(start, end).trim());
+        start = end + 1;
+      }
+    }
+    const { count, slots } = candidates;
+    let kept = 0;
+    for (let i = 0; i < count; i++) {
+      const slot = slots[i]!;
+      if (this.#namedIn[slot] === this.#call) slots[kept++] = slot;
+    }
+    candidates.count = kept;
+  }
+
+  #name(entry: string): void {
+    if (entry === "") return;
+    const match = BRACKETED.exec(entry) ?? WITH_PORT.exec(entry);
+    const address = match === null ? entry : match[1]!;
+    const port = match?.[2];
+    const slots = this.#slotsByAddress.get(canonicalAddress(address));
+    if (slots === undefined) return;
+    for (const slot of slots) {
+      if (port === undefined || this.#pool.metadata(slot).port === Number(port)) {
+        this.#namedIn[slot] = this.#call;
+      }
+    }
+  }
+
+  #index(): void {
+    const pool = this.#pool;
+    this.#slotsByAddress.clear();
+    for (let i = 0; i < pool.liveCount; i++) {
+      const slot = pool.live[i]!;
+      const address = canonicalAddress(pool.metadata(slot).address);
+      const slots = this.#slotsByAddress.get(address);
+      if (slots === undefined) this.#slotsByAddress.set(address, [slot]);
+      else slots.push(slot);
+    }
+    if (this.#namedIn.length < pool.columns.capacity) {
+      this.#namedIn = new Float64Array(pool.columns.capacity);
+    }
+    this.#version = pool.version;
+  }
 }

@@ -1,7 +1,13 @@
 /**
- * Order in which plugins are created: dependencies first, declaration order otherwise.
+ * Order in which plugins are created: what others need comes first, declaration order otherwise.
  * @module
  */
+
+/** What a plugin needs: `required` must come before it, `optional` should where that makes no loop. */
+export interface Dependencies {
+  readonly required: readonly string[];
+  readonly optional: readonly string[];
+}
 
 export interface CreationOrder {
   readonly names: readonly string[];
@@ -12,7 +18,20 @@ export interface CreationOrder {
 /** @param dependencies names that must come before a name; absent = none */
 export function creationOrder(
   names: readonly string[],
-  dependencies: ReadonlyMap<string, readonly string[]>,
+  dependencies: ReadonlyMap<string, Dependencies>,
+): CreationOrder {
+  const all = sort(names, (name) => {
+    const { required = [], optional = [] } = dependencies.get(name) ?? {};
+    return [...required, ...optional];
+  });
+  if (all.cycle === null) return all;
+  return sort(names, (name) => dependencies.get(name)?.required ?? []);
+}
+
+/** Depth first; plugins depend on producers and those on few others, so the depth is that of the plugin catalog. */
+function sort(
+  names: readonly string[],
+  needsOf: (name: string) => readonly string[],
 ): CreationOrder {
   const out: string[] = [];
   const done = new Set<string>();
@@ -26,7 +45,7 @@ export function creationOrder(
       return;
     }
     path.push(name);
-    for (const dependency of dependencies.get(name) ?? []) visit(dependency);
+    for (const needed of needsOf(name)) visit(needed);
     path.pop();
     done.add(name);
     out.push(name);

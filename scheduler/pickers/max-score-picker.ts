@@ -1,34 +1,151 @@
 /**
  * Picks the highest total. Equal totals go to whoever has least of our own work, then in turn, so that a burst of equal
  * scores spreads evenly instead of in random clumps.
+ *
+ *   candidates ──▶ level: best total, of those the lightest load ──▶ its members in turn ──▶ pick
+ *        ▲                                                              │ more are wanted
+ *        └──────────────── the others ◀─────────────────────────────────┘
  * @module
  */
 import { z } from "zod";
 import type { Candidates } from "../candidates.ts";
-import { definePicker } from "../plugin.ts";
-import { fillPick, Indexes, pickerParameters, shuffleFront } from "./order.ts";
+import { definePicker, type Picker } from "../plugin.ts";
+import type { Random } from "../random.ts";
+import { Indexes, pickerParameters, shuffleFront, tieFloor } from "./order.ts";
 
 const Parameters = pickerParameters.extend({
-  /** `upstream`: ties are broken at random. */
-  compat: z.literal("upstream").optional(),
+  compat: z.literal("upstream").optional().meta({
+    description: "upstream: equal totals are ordered at random.",
+  }),
 });
 
-/** Totals that differ by less than this share of the larger are equal: sums of products carry rounding. */
-const TIE_EPSILON = 1e-9;
+/**
+ * Lists the members of the best level among order[0, count), in that order.
+ *
+ * @param members room for `count` indexes
+ * @returns number of members, >= 1 when count >= 1
+ */
+type GatherLevel = (
+  order: Int32Array,
+  count: number,
+  candidates: Candidates,
+  totals: Float64Array,
+  members: Int32Array,
+) => number;
 
-function isTie(a: number, b: number): boolean {
-  return Math.abs(a - b) <= TIE_EPSILON * Math.max(Math.abs(a), Math.abs(b));
+function bestOf(order: Int32Array, count: number, totals: Float64Array): number {
+  let best = Number.NEGATIVE_INFINITY;
+  for (let i = 0; i < count; i++) {
+    const total = totals[order[i]!]!;
+    if (total > best) best = total;
+  }
+  return best;
 }
 
-/** Order among equals: fewer own requests, then fewer own tokens. @returns < 0 when a comes first */
-function compareLoad(candidates: Candidates, a: number, b: number): number {
+/** Members have the best total to the last bit. */
+const gatherBest: GatherLevel = (order, count, _candidates, totals, members) => {
+  const best = bestOf(order, count, totals);
+  let size = 0;
+  for (let i = 0; i < count; i++) {
+    const index = order[i]!;
+    if (!(totals[index]! < best)) members[size++] = index;
+  }
+  return size;
+};
+
+/** Members have the best total, of those the fewest own requests, of those the fewest own tokens. */
+const gatherLightestOfBest: GatherLevel = (order, count, candidates, totals, members) => {
   const { columns, slots } = candidates;
-  const slotA = slots[a]!;
-  const slotB = slots[b]!;
-  return (
-    columns.inflight[slotA]! - columns.inflight[slotB]! ||
-    columns.inflightTokens[slotA]! - columns.inflightTokens[slotB]!
-  );
+  const { inflight, inflightTokens } = columns;
+  const floor = tieFloor(bestOf(order, count, totals));
+  let requests = 0;
+  let tokens = 0;
+  let size = 0;
+  for (let i = 0; i < count; i++) {
+    const index = order[i]!;
+    if (totals[index]! < floor) continue;
+    const slot = slots[index]!;
+    const slotRequests = inflight[slot]!;
+    const slotTokens = inflightTokens[slot]!;
+    if (size > 0) {
+      if (slotRequests > requests || (slotRequests === requests && slotTokens > tokens)) continue;
+      if (slotRequests < requests || slotTokens < tokens) size = 0; // all gathered so far have more
+    }
+    requests = slotRequests;
+    tokens = slotTokens;
+    members[size++] = index;
+  }
+  return size;
+};
+
+/** Takes the members, which stand in the same order, out of order[0, count). @returns how many are left */
+function withoutMembers(
+  order: Int32Array,
+  count: number,
+  members: Int32Array,
+  size: number,
+): number {
+  let left = 0;
+  let member = 0;
+  for (let i = 0; i < count; i++) {
+    const index = order[i]!;
+    if (member < size && members[member] === index) member++;
+    else order[left++] = index;
+  }
+  return left;
+}
+
+/** Upstream shuffles all candidates and sorts them stably by total; a random order within each level is the same. */
+function createRandomTies(maxNumOfEndpoints: number, random: Random): Picker {
+  const orderScratch = new Indexes();
+  const memberScratch = new Indexes();
+  return {
+    pick(_request, candidates, totals, out) {
+      const take = Math.min(maxNumOfEndpoints, candidates.count);
+      const order = orderScratch.upTo(candidates.count);
+      const members = memberScratch.room(candidates.count);
+      let left = candidates.count;
+      out.count = 0;
+      while (out.count < take) {
+        const size = gatherBest(order, left, candidates, totals, members);
+        left = withoutMembers(order, left, members, size);
+        const wanted = Math.min(size, take - out.count);
+        shuffleFront(members, size, wanted, random);
+        for (let i = 0; i < wanted; i++) out.indexes[out.count++] = members[i]!;
+      }
+    },
+  };
+}
+
+function createTiesInTurn(maxNumOfEndpoints: number): Picker {
+  const orderScratch = new Indexes();
+  const memberScratch = new Indexes();
+  /** Turns taken by first levels of each size: levels of different size do not disturb each other. */
+  let turns = new Uint32Array(64);
+  return {
+    pick(_request, candidates, totals, out) {
+      const take = Math.min(maxNumOfEndpoints, candidates.count);
+      const order = orderScratch.upTo(candidates.count);
+      const members = memberScratch.room(candidates.count);
+      if (turns.length <= candidates.count) {
+        const grown = new Uint32Array(candidates.count * 2);
+        grown.set(turns);
+        turns = grown;
+      }
+      let size = gatherLightestOfBest(order, candidates.count, candidates, totals, members);
+      let left = candidates.count;
+      const turn = turns[size]!;
+      turns[size] = turn + 1;
+      out.count = 0;
+      for (;;) {
+        const wanted = Math.min(size, take - out.count);
+        for (let i = 0; i < wanted; i++) out.indexes[out.count++] = members[(turn + i) % size]!;
+        if (out.count === take) return;
+        left = withoutMembers(order, left, members, size);
+        size = gatherLightestOfBest(order, left, candidates, totals, members);
+      }
+    },
+  };
 }
 
 export const maxScorePicker = definePicker({
@@ -37,87 +154,8 @@ export const maxScorePicker = definePicker({
   summary: "Highest total score; ties to the least loaded by our own count, then in turn.",
   source: "llm-d-router: pkg/epp/framework/plugins/scheduling/picker/maxscore",
   parameters: Parameters,
-  create({ maxNumOfEndpoints, compat }, { random }) {
-    const scratch = new Indexes();
-    /** Turns taken, one counter per number of equals: groups of different size do not disturb each other. */
-    const turns = new Map<number, number>();
-    const isRandom = compat === "upstream";
-    return {
-      pick(_request, candidates, totals, out) {
-        const { count } = candidates;
-        const take = Math.min(maxNumOfEndpoints, count);
-        const indexes = scratch.fill(count);
-        if (isRandom) shuffleFront(indexes, count, count, random);
-        let start = 0;
-        let rotated = false;
-        while (start < take) {
-          const end = gatherBest(indexes, totals, start, count);
-          if (!isRandom) {
-            sortByLoad(indexes, candidates, start, end);
-            if (!rotated) rotateEquals(indexes, candidates, start, end, turns);
-            rotated = true;
-          }
-          start = end;
-        }
-        fillPick(out, indexes, take);
-      },
-    };
-  },
+  create: ({ compat, maxNumOfEndpoints }, { random }) =>
+    compat === "upstream"
+      ? createRandomTies(maxNumOfEndpoints, random)
+      : createTiesInTurn(maxNumOfEndpoints),
 });
-
-/** Moves the best of indexes[start, count) and its ties to the front, order kept. @returns end of the group */
-function gatherBest(
-  indexes: Int32Array,
-  totals: Float64Array,
-  start: number,
-  count: number,
-): number {
-  let best = Number.NEGATIVE_INFINITY;
-  for (let i = start; i < count; i++) {
-    const total = totals[indexes[i]!]!;
-    if (total > best) best = total;
-  }
-  let end = start;
-  for (let i = start; i < count; i++) {
-    const index = indexes[i]!;
-    if (!isTie(totals[index]!, best)) continue;
-    indexes.copyWithin(end + 1, end, i);
-    indexes[end++] = index;
-  }
-  return end;
-}
-
-/** Insertion sort: groups are small, and it is stable. */
-function sortByLoad(indexes: Int32Array, candidates: Candidates, start: number, end: number): void {
-  for (let i = start + 1; i < end; i++) {
-    const index = indexes[i]!;
-    let j = i;
-    while (j > start && compareLoad(candidates, index, indexes[j - 1]!) < 0) {
-      indexes[j] = indexes[j - 1]!;
-      j--;
-    }
-    indexes[j] = index;
-  }
-}
-
-/** Turns the leading equals of a group by one more place each time. */
-function rotateEquals(
-  indexes: Int32Array,
-  candidates: Candidates,
-  start: number,
-  end: number,
-  turns: Map<number, number>,
-): void {
-  let equals = 1;
-  while (
-    start + equals < end &&
-    compareLoad(candidates, indexes[start + equals]!, indexes[start]!) === 0
-  ) {
-    equals++;
-  }
-  if (equals === 1) return;
-  const turn = turns.get(equals) ?? 0;
-  turns.set(equals, (turn + 1) % equals);
-  const group = indexes.slice(start, start + equals);
-  for (let i = 0; i < equals; i++) indexes[start + i] = group[(i + turn) % equals]!;
-}

@@ -1,5 +1,5 @@
 /**
- * Helpers of the pickers: orders over candidates without allocation.
+ * What the pickers share: their parameters, indexes over candidates without allocation, and when two totals are equal.
  * @module
  */
 import { z } from "zod";
@@ -7,25 +7,44 @@ import { limits } from "../limits.ts";
 import type { Pick } from "../plugin.ts";
 import { nextInt, type Random } from "../random.ts";
 
-/** Parameters that all pickers share. */
+/** Parameters of every picker. */
 export const pickerParameters = z.strictObject({
-  /** Endpoints named in the answer, best first; values below 1 mean 1. */
   maxNumOfEndpoints: z
     .number()
     .int()
     .max(limits.endpointsPerPickMax)
     .default(1)
-    .transform((count) => Math.max(1, count)),
+    .transform((count) => Math.max(1, count))
+    .meta({
+      description:
+        "Endpoints named in the answer: the target, then those to fall back on; values below 1 mean 1.",
+      unit: "endpoints",
+    }),
 });
 
-/** Indexes 0 … count − 1 in a scratch array that grows. */
-export class Indexes {
-  array: Int32Array = new Int32Array(64);
+/** Totals that differ by less than this share of the larger are equal: sums of products carry rounding. */
+const TIE_EPSILON = 1e-9;
 
-  fill(count: number): Int32Array {
-    if (this.array.length < count) this.array = new Int32Array(count * 2);
-    for (let i = 0; i < count; i++) this.array[i] = i;
-    return this.array;
+/** The smallest total that equals `best`. */
+export function tieFloor(best: number): number {
+  return best - TIE_EPSILON * Math.abs(best);
+}
+
+/** Scratch for indexes into candidates; grows, and is the same array from pick to pick. */
+export class Indexes {
+  #array: Int32Array = new Int32Array(64);
+
+  /** An array with room for `count` indexes, whatever is in it. */
+  room(count: number): Int32Array {
+    if (this.#array.length < count) this.#array = new Int32Array(count * 2);
+    return this.#array;
+  }
+
+  /** 0 … count − 1, in this order. */
+  upTo(count: number): Int32Array {
+    const array = this.room(count);
+    for (let i = 0; i < count; i++) array[i] = i;
+    return array;
   }
 }
 

@@ -14,10 +14,9 @@ export const randomPicker = definePicker({
   create({ maxNumOfEndpoints }, { random }) {
     const scratch = new Indexes();
     return {
-      pick(_request, candidates, _totals, out) {
-        const { count } = candidates;
+      pick(_request, { count }, _totals, out) {
         const take = Math.min(maxNumOfEndpoints, count);
-        const indexes = scratch.fill(count);
+        const indexes = scratch.upTo(count);
         shuffleFront(indexes, count, take, random);
         fillPick(out, indexes, take);
       },

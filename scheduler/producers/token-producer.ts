@@ -126,9 +126,6 @@ const Video = z
 
 const Estimate = z.strictObject({ image: Image, video: Video }).prefault({});
 
-/** How the estimate back-end counts what is not text, all defaults filled in. */
-export type EstimateParameters = z.output<typeof Estimate>;
-
 /** Back-ends of upstream that this one does not have; named so that the error can say so. */
 const OTHER_BACK_ENDS = ["vllm", "modelName", "udsTokenizerConfig"] as const;
 
@@ -143,8 +140,6 @@ const Parameters = z.strictObject({
   modelName: z.unknown().optional().meta({ description: "Not available: refused." }),
   udsTokenizerConfig: z.unknown().optional().meta({ description: "Not available: refused." }),
 });
-
-export type TokenProducerParameters = z.output<typeof Parameters>;
 
 const NO_HOOKS: Producer = { data: {} };
 

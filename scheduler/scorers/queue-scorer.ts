@@ -13,6 +13,7 @@ export const queueScorer = defineScorer({
   summary: "Fewer waiting requests is better; min-max over the candidates.",
   source: "llm-d-router: pkg/epp/framework/plugins/scheduling/scorer/queuedepth",
   parameters: minMaxParameters,
-  create: (parameters) =>
-    createMinMaxScorer(parameters, (columns) => columns.waiting, Known.waiting),
+  ignoresParameters: true,
+  create: (parameters, handle) =>
+    createMinMaxScorer(parameters, handle, (columns) => columns.waiting, Known.waiting),
 });

@@ -13,6 +13,7 @@ export const runningRequestsSizeScorer = defineScorer({
   summary: "Fewer running requests is better; min-max over the candidates.",
   source: "llm-d-router: pkg/epp/framework/plugins/scheduling/scorer/runningrequests",
   parameters: minMaxParameters,
-  create: (parameters) =>
-    createMinMaxScorer(parameters, (columns) => columns.running, Known.running),
+  ignoresParameters: true,
+  create: (parameters, handle) =>
+    createMinMaxScorer(parameters, handle, (columns) => columns.running, Known.running),
 });

@@ -1,0 +1,106 @@
+/**
+ * One vector → nothing when it holds, Mismatch when it does not, NotHere when its plugin is not in this version.
+ * @module
+ */
+import { type PluginInstance, pluginRegistry } from "../../scheduler/index.ts";
+import { addWeighted } from "../../scheduler/profile.ts";
+import { checkAll, expectEqual, expectNumbers, Mismatch, NotHere, type Vector } from "./format.ts";
+import { functionVectors } from "./functions.ts";
+import { evaluatePicker } from "./pickers.ts";
+import { type Behavior, VectorWorld } from "./world.ts";
+
+type Evaluate = (vector: Vector, behavior: Behavior) => void;
+
+/** @param behavior of plugins where there is a choice; vectors are upstream's */
+export function evaluate(vector: Vector, behavior: Behavior = "upstream"): void {
+  const { kind, plugin } = vector;
+  const byFunction = functionVectors.get(plugin);
+  if (byFunction !== undefined) {
+    byFunction(vector);
+    return;
+  }
+  if (kind !== "profile" && pluginRegistry.get(plugin) === undefined) throw new NotHere(plugin);
+  const byKind = kindVectors.get(kind);
+  if (byKind === undefined) throw new Mismatch(`no check for vectors of kind "${kind}"`);
+  byKind(vector, behavior);
+}
+
+const kindVectors: ReadonlyMap<string, Evaluate> = new Map<string, Evaluate>([
+  ["scorer", evaluateScorer],
+  ["filter", evaluateFilter],
+  ["picker", evaluatePicker],
+  ["profile", evaluateProfile],
+  ["producer", evaluateProducer],
+]);
+
+/** What an instance must be to be looked at as this kind. */
+function part<K extends keyof PluginInstance>(
+  instance: PluginInstance,
+  kind: K,
+): NonNullable<PluginInstance[K]> {
+  const found = instance[kind];
+  if (found === undefined) throw new Mismatch(`the plugin is no ${kind}`);
+  return found as NonNullable<PluginInstance[K]>;
+}
+
+function evaluateScorer(vector: Vector, behavior: Behavior): void {
+  const world = new VectorWorld(vector, behavior);
+  const scorer = part(world.instance(vector.plugin, vector.parameters), "scorer");
+  const { count } = world.candidates;
+  const scores = new Float64Array(count);
+  scorer.score(world.request, world.candidates, scores);
+  const totals = new Float64Array(count);
+  addWeighted(totals, scores, 1, count);
+  checkAll(vector.expected, {
+    scores: (wanted) => expectNumbers(world.byId(scores), wanted, "scores"),
+    clamped: (wanted) => expectNumbers(world.byId(totals), wanted, "clamped"),
+  });
+}
+
+function evaluateFilter(vector: Vector, behavior: Behavior): void {
+  const world = new VectorWorld(vector, behavior);
+  const filter = part(world.instance(vector.plugin, vector.parameters), "filter");
+  filter.filter(world.request, world.candidates);
+  const { count, slots } = world.candidates;
+  const kept = Array.from(slots.subarray(0, count), (slot) => world.idOf(slot));
+  checkAll(vector.expected, { kept: (wanted) => expectEqual(kept, wanted, "kept") });
+}
+
+interface ScorerUse {
+  readonly plugin: string;
+  readonly weight?: number;
+  readonly parameters?: Readonly<Record<string, unknown>>;
+}
+
+function evaluateProfile(vector: Vector, behavior: Behavior): void {
+  const world = new VectorWorld(vector, behavior);
+  const { count } = world.candidates;
+  const totals = new Float64Array(count);
+  const scores = new Float64Array(count);
+  const { scorers = [] } = (vector.parameters ?? {}) as { scorers?: readonly ScorerUse[] };
+  for (const { parameters, plugin, weight = 1 } of scorers) {
+    const scorer = part(world.instance(plugin, parameters), "scorer");
+    scorer.score(world.request, world.candidates, scores);
+    addWeighted(totals, scores, weight, count);
+  }
+  checkAll(vector.expected, {
+    totals: (wanted) => expectNumbers(world.byId(totals), wanted, "totals"),
+  });
+}
+
+function evaluateProducer(vector: Vector, behavior: Behavior): void {
+  const world = new VectorWorld(vector, behavior);
+  const producer = part(world.instance(vector.plugin, vector.parameters), "producer");
+  producer.produce?.(world.request, world.candidates);
+  checkAll(vector.expected, {
+    uncachedRequestTokens: (wanted) => {
+      const data = producer.data["uncached-request-tokens"];
+      if (data === undefined) throw new Mismatch("no uncached request tokens are produced");
+      const tokens = Float64Array.from(
+        { length: world.candidates.count },
+        (_, i) => data.tokens[world.candidates.slots[i]!]!,
+      );
+      expectNumbers(world.byId(tokens), wanted, "uncachedRequestTokens");
+    },
+  });
+}
