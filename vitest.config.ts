@@ -1,3 +1,7 @@
+/**
+ * Test projects: unit and contract tests beside the code, integration, the self-check of the code base, end to end.
+ * @module
+ */
 import { defineConfig } from "vitest/config";
 import { ClosingLineReporter } from "./test/closing-line-reporter.ts";
 

@@ -3,7 +3,7 @@
  * @module
  */
 import { expect, test } from "vitest";
-import { hashName } from "../scheduler/name-hash.ts";
+import { hashName } from "../scheduler/index.ts";
 import { ADAPTER_NAMES_MAX, AdapterNames, SentNames } from "./adapter-names.ts";
 import { AdapterList } from "./page-facts.ts";
 

@@ -2,7 +2,7 @@
  * The clock of scrape times: milliseconds of one monotonic origin that all threads of the process share.
  * @module
  */
-import type { Clock } from "../scheduler/clock.ts";
+import type { Clock } from "../scheduler/index.ts";
 
 /**
  * Reads `performance.timeOrigin + performance.now()`. The origin is the start of the process, in every

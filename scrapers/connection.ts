@@ -9,7 +9,7 @@
  */
 import { createSecureContext, type SecureContext } from "node:tls";
 import { Client, type Dispatcher } from "undici";
-import { formatHostPort } from "../scheduler/endpoints.ts";
+import { formatHostPort } from "../scheduler/index.ts";
 import type { FailureReason, ScrapeTls } from "./messages.ts";
 import { PageBuffer, type PageBuffers } from "./page-buffer.ts";
 

@@ -4,7 +4,7 @@
  */
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import { type EndpointMetadata, EndpointPool, Known } from "../scheduler/endpoints.ts";
+import { type EndpointMetadata, EndpointPool, Known } from "../scheduler/index.ts";
 import { EndpointRow, EndpointTable } from "./endpoint-table.ts";
 import { EndpointTableReader } from "./endpoint-table-reader.ts";
 

@@ -2,8 +2,7 @@
  * Takes rows of the shared endpoint table over into the scheduler's columns, only those that have moved.
  * @module
  */
-import type { EndpointColumns, EndpointPool } from "../scheduler/endpoints.ts";
-import { limits } from "../scheduler/limits.ts";
+import { type EndpointColumns, type EndpointPool, limits } from "../scheduler/index.ts";
 import { EndpointRow, type EndpointTable } from "./endpoint-table.ts";
 
 const ADAPTER_WORDS = 2 * limits.adaptersPerEndpointMax;

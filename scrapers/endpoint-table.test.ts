@@ -4,7 +4,7 @@
  */
 import fc from "fast-check";
 import { afterEach, expect, test, vi } from "vitest";
-import { limits } from "../scheduler/limits.ts";
+import { limits } from "../scheduler/index.ts";
 import { EndpointRow, EndpointTable, READ_ATTEMPTS_MAX } from "./endpoint-table.ts";
 
 afterEach(() => {

@@ -24,7 +24,7 @@
  * writer that died between W1 and W3 leaves the version odd until its successor writes the row.
  * @module
  */
-import { limits } from "../scheduler/limits.ts";
+import { limits } from "../scheduler/index.ts";
 
 /** Raised with every change of the offsets below; both ends compare it at attach. */
 export const LAYOUT_VERSION = 1;

@@ -5,8 +5,7 @@
  */
 import { readFileSync } from "node:fs";
 import { afterEach, describe, expect, test } from "vitest";
-import { type EndpointMetadata, EndpointPool, Known } from "../scheduler/endpoints.ts";
-import { hashName } from "../scheduler/name-hash.ts";
+import { type EndpointMetadata, EndpointPool, hashName, Known } from "../scheduler/index.ts";
 import { until } from "../test/support/deadline.ts";
 import {
   answerOf,

@@ -3,7 +3,7 @@
  * into shared memory. They never decide anything; the scheduler takes the facts over through the reader.
  * @module
  */
-import type { EndpointMetadata } from "../scheduler/endpoints.ts";
+import type { EndpointMetadata } from "../scheduler/index.ts";
 import { AdapterNames } from "./adapter-names.ts";
 import { connectionSettings } from "./connection.ts";
 import { EndpointTable } from "./endpoint-table.ts";
@@ -18,15 +18,7 @@ import { ScraperSupervisor } from "./supervisor.ts";
 export { EndpointRow, EndpointTable } from "./endpoint-table.ts";
 export { EndpointTableReader } from "./endpoint-table-reader.ts";
 export type { EngineConfig, MetricSpec } from "./engines/engine.ts";
-export { DEFAULT_ENGINE, ENGINE_LABEL, LEGACY_ENGINE_LABEL } from "./engines/registry.ts";
-export {
-  FAILURE_REASONS,
-  type FailureReason,
-  type ScrapeCounters,
-  type ScrapeTls,
-  type ScrapeWarning,
-  type WarningKind,
-} from "./messages.ts";
+export type { ScrapeTls, ScrapeWarning } from "./messages.ts";
 export type { Aggregation } from "./scan-metrics.ts";
 
 /** Shortest interval, and the default; upstream's base tick. */

@@ -2,8 +2,7 @@
  * What one metrics page says of an endpoint. The object is reused from page to page.
  * @module
  */
-import { limits } from "../scheduler/limits.ts";
-import { hashNameBytes } from "../scheduler/name-hash.ts";
+import { hashNameBytes, limits } from "../scheduler/index.ts";
 import { unescapeLabel } from "./exposition.ts";
 
 const COMMA = 44;

@@ -5,8 +5,7 @@
 import { existsSync, readFileSync } from "node:fs";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { Known } from "../scheduler/endpoints.ts";
-import { hashName } from "../scheduler/name-hash.ts";
+import { hashName, Known } from "../scheduler/index.ts";
 import { type EngineDefinition, metric, NOTHING_REPORTED } from "./engines/engine.ts";
 import { builtInEngines, EngineRegistry } from "./engines/registry.ts";
 import { vllm } from "./engines/vllm.ts";

@@ -11,7 +11,7 @@
  *                         sum over engines, and of KV utilization the mean weighted by blocks
  * @module
  */
-import { Known } from "../scheduler/endpoints.ts";
+import { Known } from "../scheduler/index.ts";
 import type { EngineDefinition } from "./engines/engine.ts";
 import {
   bytesEqual,

@@ -7,8 +7,7 @@
  *                        └──deadline (the loop calls timeOut)──▶ failure "timeout", socket closed
  * @module
  */
-import type { Clock } from "../scheduler/clock.ts";
-import { Known } from "../scheduler/endpoints.ts";
+import { type Clock, Known } from "../scheduler/index.ts";
 import { type ConnectionSettings, MetricsConnection } from "./connection.ts";
 import { DueTimes } from "./due-times.ts";
 import { EndpointRow, type EndpointTable } from "./endpoint-table.ts";

@@ -7,7 +7,7 @@
  * is 10 us.
  * @module
  */
-import type { Clock } from "../scheduler/clock.ts";
+import type { Clock } from "../scheduler/index.ts";
 import { SentNames } from "./adapter-names.ts";
 import { connectionSettings } from "./connection.ts";
 import { EndpointTable } from "./endpoint-table.ts";

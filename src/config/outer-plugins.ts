@@ -74,8 +74,6 @@ const FileDiscovery = z.strictObject({
   watchFile: z.boolean().default(false),
 });
 
-export type FileDiscoveryParameters = z.infer<typeof FileDiscovery>;
-
 const definitions: readonly OuterDefinition[] = [
   { type: "openai-parser", kind: "parser", parameters: z.strictObject({}) },
   { type: "passthrough-parser", kind: "parser", parameters: z.strictObject({}) },

@@ -5,12 +5,12 @@
  */
 import { delay } from "../support/deadline.ts";
 import { startGateway } from "../support/embedded-gateway.ts";
+import { type ServerAddress, startEmulatedServers } from "../support/emulated-servers.ts";
 import { type RunningEndpointPicker, startEndpointPicker } from "../support/endpoint-picker.ts";
 import { startEnvoy } from "../support/envoy.ts";
 import { Board, prefixHitRatio, readReport, type ServerReport } from "./board.ts";
 import { ChatClient, type ChatFigures, percentile } from "./chat-client.ts";
-import { DEMO_CONFIG } from "./profile.ts";
-import { type ServerAddress, startServers } from "./servers.ts";
+import { ADAPTERS, BASE_MODEL, DEMO_CONFIG, SERVER_COUNT } from "./profile.ts";
 import type { Conversation } from "./traffic.ts";
 
 const BOARD_INTERVAL_MS = 500;
@@ -39,7 +39,7 @@ export async function startArm(kind: ArmKind, envoy: string | null): Promise<Rig
     for (const one of stops.splice(0).reverse()) await one();
   };
   try {
-    const group = await startServers();
+    const group = await startEmulatedServers(SERVER_COUNT, BASE_MODEL, ADAPTERS);
     stops.push(() => group.stop());
     alive.set("model servers", () => group.alive());
     let picker: RunningEndpointPicker | null = null;

@@ -3,13 +3,14 @@
  * every few seconds elsewhere.
  * @module
  */
+import type { ServerAddress } from "../support/emulated-servers.ts";
 import { parseExposition, sumOf } from "../support/exposition.ts";
 import { type ChatFigures, percentile } from "./chat-client.ts";
-import type { ServerAddress } from "./servers.ts";
 
 /** What one model server said last. */
 export interface ServerReport {
-  readonly address: string;
+  /** As in x-served-by. */
+  readonly name: string;
   readonly running: number;
   readonly waiting: number;
   /** Ratio 0..1. */
@@ -22,18 +23,18 @@ export interface ServerReport {
 }
 
 /** Reads a server's metrics page. */
-export async function readReport({ address }: ServerAddress): Promise<ServerReport> {
+export async function readReport({ address, name }: ServerAddress): Promise<ServerReport> {
   const response = await fetch(`http://${address}/metrics`, {
     signal: AbortSignal.timeout(2_000),
   });
   const samples = parseExposition(await response.text());
-  const figure = (name: string): number => sumOf(samples, name) ?? 0;
+  const figure = (family: string): number => sumOf(samples, family) ?? 0;
   // The newest series of the info family is the one in force; its value is its time.
   const adapters = samples
-    .filter(({ name }) => name === "vllm:lora_requests_info")
+    .filter((sample) => sample.name === "vllm:lora_requests_info")
     .sort((a, b) => b.value - a.value)[0]?.labels["running_lora_adapters"];
   return {
-    address,
+    name,
     running: figure("vllm:num_requests_running"),
     waiting: figure("vllm:num_requests_waiting"),
     kvCacheUsage: figure("vllm:kv_cache_usage_perc"),
@@ -90,10 +91,10 @@ export class Board {
       return;
     }
     const rows = reports.map((report) => {
-      const picks = figures.servedBy.get(report.address) ?? 0;
+      const picks = figures.servedBy.get(report.name) ?? 0;
       const hits = prefixHitRatio([report]);
       return (
-        `  ${report.address.padEnd(17)}${String(picks).padStart(8)}${String(report.running).padStart(9)}` +
+        `  ${report.name.padEnd(17)}${String(picks).padStart(8)}${String(report.running).padStart(9)}` +
         `${String(report.waiting).padStart(9)}${percent(report.kvCacheUsage).padStart(8)}` +
         `${percent(hits).padStart(13)}  ${report.adapters}`
       );

@@ -145,7 +145,6 @@ export const ConfigCaseSchema = z.strictObject({
     }),
   ]),
 });
-export type ConfigCase = z.infer<typeof ConfigCaseSchema>;
 
 /** A case as far as every level has it; the rest is read by the level's own player. */
 const AnyCaseSchema = z.looseObject({ id: z.string(), level: z.string() });

@@ -6,8 +6,7 @@
 import { readFileSync } from "node:fs";
 import { Worker } from "node:worker_threads";
 import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
-import { EndpointPool } from "../../scheduler/endpoints.ts";
-import { hashName } from "../../scheduler/name-hash.ts";
+import { EndpointPool, hashName } from "../../scheduler/index.ts";
 import { EndpointRow, EndpointTable } from "../../scrapers/endpoint-table.ts";
 import type { ScraperHandle, ScraperOptions } from "../../scrapers/index.ts";
 import { type Compiled, compileFolders } from "../support/compiled.ts";

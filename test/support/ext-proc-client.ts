@@ -10,7 +10,6 @@ import * as grpc from "@grpc/grpc-js";
 import { loadSync } from "@grpc/proto-loader";
 import { within } from "./deadline.ts";
 import {
-  EMPTY,
   type FilterMetadata,
   type HeaderPairs,
   type ProcessingRequest,
@@ -239,16 +238,4 @@ export class ExtProcStream {
   cancel(): void {
     this.#call.cancel();
   }
-}
-
-/** Body messages of a request as Envoy cuts them: chunks of at most `chunkBytes`, then an empty one that ends it. */
-export function sendWholeRequestBody(
-  stream: ExtProcStream,
-  body: Uint8Array,
-  chunkBytes = 32_768,
-): void {
-  for (let at = 0; at < body.length; at += chunkBytes) {
-    stream.sendRequestBody(body.subarray(at, at + chunkBytes), false);
-  }
-  stream.sendRequestBody(EMPTY, true);
 }

@@ -3,7 +3,7 @@
  * up. What the selective scan is compared with, in results and in cost.
  * @module
  */
-import { Known } from "../../scheduler/endpoints.ts";
+import { Known } from "../../scheduler/index.ts";
 import type { CacheInfoSpec, EngineDefinition, MetricSpec } from "../../scrapers/engines/engine.ts";
 
 export interface ReferenceSample {
