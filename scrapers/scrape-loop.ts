@@ -2,9 +2,9 @@
  * The loop of one scraper thread: starts what is due, gives up what is late. Each endpoint has one request under way at
  * most and its own connection, so a slow one delays nobody.
  *
- * One timer serves all endpoints. It fires when the next of them is due, but not more often than every TICK_MS: a few
- * scrapes that start together cost less than as many wake-ups. A pass looks at each endpoint; with 4,096 of them that
- * is 10 us.
+ * One timer serves all endpoints. Scrapes that start together cost less than as many wake-ups, so those due within half
+ * a tick of each other share one; a tick is as long as SCRAPES_PER_TICK take to come due, within bounds. A pass looks
+ * at each endpoint; with 4,096 of them that is 10 us.
  * @module
  */
 import type { Clock } from "../scheduler/index.ts";
@@ -27,7 +27,10 @@ import type { AdapterList } from "./page-facts.ts";
 import { PageScanner } from "./scan-metrics.ts";
 import { type ScrapeContext, ScrapeEndpoint } from "./scrape-endpoint.ts";
 
-const TICK_MS = 5;
+const TICK_MS_MIN = 5;
+/** Half of the shortest interval: a row's age stays below 1.25 intervals, and a new endpoint is not kept waiting. */
+const TICK_MS_MAX = 25;
+const SCRAPES_PER_TICK = 8;
 
 /** Deadline of one scrape: the greater of a second (upstream's) and four intervals. */
 const TIMEOUT_MS_MIN = 1000;
@@ -96,11 +99,12 @@ export class ScrapeLoop {
 
   readonly #tick = (): void => {
     const nowMs = this.#clock.nowMs();
+    const dueByMs = nowMs + this.#tickMs / 2;
     this.#wakeMs = Number.POSITIVE_INFINITY;
     let nextMs = Number.POSITIVE_INFINITY;
     for (const endpoint of this.#bySlot.values()) {
       if (nowMs >= endpoint.deadlineMs) endpoint.timeOut();
-      if (nowMs >= endpoint.due.dueMs) {
+      if (dueByMs >= endpoint.due.dueMs) {
         if (endpoint.isFetching) {
           this.counters.scrapesSkipped++;
           endpoint.due.advance(nowMs);
@@ -111,8 +115,14 @@ export class ScrapeLoop {
     if (nextMs !== Number.POSITIVE_INFINITY) this.#wakeAt(nextMs, nowMs);
   };
 
+  get #tickMs(): number {
+    const { intervalMs } = this.#context.settings;
+    const tickMs = (intervalMs * SCRAPES_PER_TICK) / this.#bySlot.size;
+    return Math.max(TICK_MS_MIN, Math.min(tickMs, TICK_MS_MAX));
+  }
+
   #wakeAt(dueMs: number, nowMs: number): void {
-    const wakeMs = Math.max(dueMs, nowMs + TICK_MS);
+    const wakeMs = Math.max(dueMs, nowMs + this.#tickMs);
     if (wakeMs >= this.#wakeMs) return;
     clearTimeout(this.#timer);
     this.#wakeMs = wakeMs;
