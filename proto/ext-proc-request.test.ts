@@ -20,10 +20,17 @@ import {
   processingRequest,
   toOracleStruct,
 } from "../test/support/wire-oracle.ts";
-import { decodeProcessingRequest, ProcessingRequest, RequestKind } from "./ext-proc-request.ts";
+import {
+  decodeFrame,
+  decodeProcessingRequest,
+  findBodyRun,
+  ProcessingRequest,
+  RequestKind,
+} from "./ext-proc-request.ts";
+import { GrpcFrameReader, writeGrpcFramePrefix } from "./grpc-frame.ts";
 import { HeaderId } from "./header-names.ts";
 import { decodeMetadata, type StructObject } from "./struct.ts";
-import { WireStatus } from "./wire.ts";
+import { WireStatus, Writer } from "./wire.ts";
 
 const hex = (text: string): Buffer => Buffer.from(text.replaceAll(" ", ""), "hex");
 
@@ -63,7 +70,7 @@ function plainOf(message: ProcessingRequest): Plain {
     kind: message.kind,
     endOfStream: message.endOfStream,
     headers: Array.from({ length: headers.count }, (_, i) => [headers.name(i), headers.value(i)]),
-    body: Buffer.from(message.body).toString("hex"),
+    body: Buffer.from(message.body.joined()).toString("hex"),
     observabilityMode: message.observabilityMode,
     protocolConfig: message.hasProtocolConfig
       ? [message.requestBodyMode, message.responseBodyMode, message.sendBodyWithoutWaiting]
@@ -166,7 +173,7 @@ describe("vectors", () => {
   test("request body that ends the stream", () => {
     const message = decode(hex("22060a027b7d1001"));
     expect([message.kind, message.endOfStream]).toEqual([RequestKind.RequestBody, true]);
-    expect(Buffer.from(message.body).toString()).toBe("{}");
+    expect(Buffer.from(message.body.joined()).toString()).toBe("{}");
   });
 
   test("empty request body that ends the stream, with a subset hint", () => {
@@ -177,7 +184,7 @@ describe("vectors", () => {
       ),
     );
     expect([message.kind, message.endOfStream]).toEqual([RequestKind.RequestBody, true]);
-    expect(message.body.length).toBe(0);
+    expect(message.body.byteLength).toBe(0);
     expect(plainOf(message).metadata).toEqual([
       [
         "envoy.lb.subset_hint",
@@ -209,7 +216,7 @@ describe("the oneof", () => {
     expect([first.kind, first.headers.count, first.endOfStream]).toEqual([4, 0, true]);
     const last = decode(hex(body + headers));
     expect([last.kind, last.headers.count, last.endOfStream]).toEqual([2, 1, true]);
-    expect(last.body.length).toBe(0);
+    expect(last.body.byteLength).toBe(0);
     const back = decode(hex(`${headers}${body}1200`));
     expect([back.kind, back.headers.count, back.endOfStream]).toEqual([2, 0, false]);
   });
@@ -222,7 +229,7 @@ describe("the oneof", () => {
     expect([message.headers.name(0), message.headers.name(1)]).toEqual(["a", "b"]);
     expect(message.endOfStream).toBe(true);
     const body = decode(hex("22050a01411001 22030a0142"));
-    expect([Buffer.from(body.body).toString(), body.endOfStream]).toEqual(["B", true]);
+    expect([Buffer.from(body.body.joined()).toString(), body.endOfStream]).toEqual(["B", true]);
   });
 
   test("trailers have no end_of_stream: field 3 of theirs is unknown", () => {
@@ -363,13 +370,121 @@ describe("differential", () => {
   });
 });
 
+describe("a message that comes in chunks", () => {
+  const LIMIT = 1_000_000;
+
+  /** Sends the message in chunks that end at the points. @returns what was decoded, and its status */
+  function decodeCut(
+    bytes: Uint8Array,
+    points: readonly number[],
+  ): { status: WireStatus; out: ProcessingRequest; wasCut: boolean } {
+    const w = new Writer();
+    writeGrpcFramePrefix(w, bytes.length);
+    w.raw(bytes);
+    const framed = Buffer.from(w.bytes.subarray(0, w.length));
+    const frames = new GrpcFrameReader(LIMIT, findBodyRun);
+    const out = new ProcessingRequest();
+    let from = 0;
+    for (const to of [...points.toSorted((a, b) => a - b), framed.length]) {
+      frames.push(Buffer.from(framed.subarray(from, to)));
+      from = to;
+      if (!frames.next()) continue;
+      expect(to).toBe(framed.length);
+      const wasCut = frames.runLength > 0;
+      const status = decodeFrame(frames, out);
+      expect(frames.next()).toBe(false);
+      expect(frames.pendingBytes).toBe(0);
+      return { status, out, wasCut };
+    }
+    throw new Error("the message was not found");
+  }
+
+  /** Metadata is read later than the message, and may be damaged. */
+  function describeMessage(message: ProcessingRequest): Plain | string {
+    try {
+      return plainOf(message);
+    } catch (error) {
+      return (error as Error).message;
+    }
+  }
+
+  const body = Buffer.from(Array.from({ length: 20_000 }, (_, i) => i % 251));
+  const metadata = {
+    filterMetadata: { ns: { fields: { key: { stringValue: "v".repeat(300) } } } },
+  };
+
+  test("keeps its body in pieces and says the same as in one chunk", () => {
+    const bytes = encodeOracle(processingRequest, { responseBody: { body, endOfStream: true } });
+    for (const points of [[100], [16_384], [6, 19_000], [5_000, 10_000, 15_000, 20_012]]) {
+      const { out, wasCut } = decodeCut(bytes, points);
+      expect(plainOf(out)).toEqual(oraclePlain(bytes));
+      expect(wasCut, String(points)).toBe(points[0]! > 12);
+    }
+  });
+
+  test("keeps the chunks' own memory for large pieces", () => {
+    const bytes = encodeOracle(processingRequest, { requestBody: { body } });
+    const { out } = decodeCut(bytes, [8_000]);
+    expect(out.body.list.map((piece) => piece.length)).toEqual([8_000 - 5 - 8, 20_000 - 7_987]);
+  });
+
+  test("the body counts that comes last, though the first one was kept in pieces", () => {
+    const first = encodeOracle(processingRequest, { requestBody: { body, endOfStream: true } });
+    const inner = encodeOracle(processingRequest, { requestBody: { body: Buffer.from("last") } });
+    const other = encodeOracle(processingRequest, { responseTrailers: {} });
+    for (const tail of [inner, other]) {
+      const bytes = Buffer.concat([first, tail]);
+      expect(plainOf(decodeCut(bytes, [9_000]).out)).toEqual(oraclePlain(bytes));
+    }
+  });
+
+  test("any message, cut anywhere and damaged or not, decodes as in one chunk", () => {
+    const large = fc.record({
+      member: fc.constantFrom("requestBody", "responseBody"),
+      size: fc.integer({ min: 3_000, max: 30_000 }),
+      endOfStream: fc.boolean(),
+      withMetadata: fc.boolean(),
+      observabilityMode: fc.boolean(),
+    });
+    fc.assert(
+      fc.property(
+        large,
+        fc.array(fc.nat(), { maxLength: 6 }),
+        fc.array(fc.tuple(fc.nat(), fc.nat(255)), { maxLength: 2 }),
+        fc.boolean(),
+        ({ member, size, endOfStream, withMetadata, observabilityMode }, points, hits, atHead) => {
+          const bytes = Buffer.from(
+            encodeOracle(processingRequest, {
+              [member]: { body: Buffer.alloc(size, 7), endOfStream },
+              ...(withMetadata ? { metadataContext: metadata } : {}),
+              observabilityMode,
+            }),
+          );
+          for (const [at, byte] of hits) bytes[at % (atHead ? 16 : bytes.length)] = byte;
+          const whole = new ProcessingRequest();
+          const expected = decodeProcessingRequest(bytes, 0, bytes.length, whole);
+          const cut = decodeCut(
+            bytes,
+            points.map((point) => point % (bytes.length + 5)),
+          );
+          // Which of two faults is met first may differ; that there is one may not.
+          expect(cut.status === WireStatus.Ok).toBe(expected === WireStatus.Ok);
+          if (expected !== WireStatus.Ok) return;
+          expect(describeMessage(cut.out)).toEqual(describeMessage(whole));
+        },
+      ),
+      { numRuns: 400 },
+    );
+  });
+});
+
 describe("cost", () => {
   test("a body is a view of the message, whatever its size", () => {
     const body = Buffer.alloc(100_000, "x");
     const bytes = encodeOracle(processingRequest, { requestBody: { body, endOfStream: true } });
     const message = decode(bytes);
-    expect(message.body.buffer).toBe(bytes.buffer);
-    expect(message.body.length).toBe(body.length);
+    expect(message.body.joined().buffer).toBe(bytes.buffer);
+    expect(message.body.byteLength).toBe(body.length);
   });
 
   test("100,000 headers are too many, and take no more rows than the limit", () => {

@@ -6,6 +6,8 @@
  * passed over like an unknown one. Attributes and metadata are not looked into: see struct.ts for the latter.
  * @module
  */
+import { ByteParts } from "./byte-parts.ts";
+import type { GrpcFrameReader, Run } from "./grpc-frame.ts";
 import { HeaderBlock } from "./header-block.ts";
 import { Reader, WireStatus, WireType } from "./wire.ts";
 
@@ -25,6 +27,12 @@ const OBSERVABILITY_MODE = 10;
 const PROTOCOL_CONFIG = 11;
 
 const EMPTY: Uint8Array = new Uint8Array(0);
+/** Tags and lengths in front of a body of less than 2^32 bytes. */
+const BODY_HEAD_BYTES_MAX = 12;
+/** HttpBody.body, as a tag. */
+const BODY_TAG = (1 << 3) | WireType.Bytes;
+/** What may come behind a body that stays in pieces: end_of_stream, metadata. */
+const BODY_TAIL_BYTES_MAX = 64 * 1024;
 
 /** One decoded message. An instance is reused: what it holds is valid until the next decode into it. */
 export class ProcessingRequest {
@@ -34,8 +42,8 @@ export class ProcessingRequest {
   endOfStream = false;
   /** Headers or trailers; empty for a body. */
   readonly headers = new HeaderBlock();
-  /** View into the message; may be kept as long as the message's memory is not written. */
-  body: Uint8Array = EMPTY;
+  /** View into the message, or pieces of it when it was cut; may be kept as long as nobody writes their memory. */
+  readonly body = new ByteParts();
   observabilityMode = false;
   /** The three fields behind are told; Envoy does so in the first message of a stream. */
   hasProtocolConfig = false;
@@ -51,6 +59,7 @@ export class ProcessingRequest {
 
 const message = new Reader();
 const member = new Reader();
+const head = new Reader();
 
 /**
  * Decodes bytes[start, end), 0 <= start <= end <= bytes.length, into `out`.
@@ -73,11 +82,61 @@ export function decodeProcessingRequest(
   return status;
 }
 
+/**
+ * FindRun for messages that begin with a body, as gateways write them: [tag, length] of the member, [tag, length] of the
+ * body. Others are gathered.
+ */
+export function findBodyRun(
+  bytes: Uint8Array,
+  start: number,
+  end: number,
+  expected: number,
+  run: Run,
+): boolean {
+  head.reset(bytes, start, Math.min(end, start + BODY_HEAD_BYTES_MAX));
+  const tag = head.varint();
+  if (tag !== tagOf(RequestKind.RequestBody) && tag !== tagOf(RequestKind.ResponseBody)) {
+    return false;
+  }
+  const memberEnd = head.varint() + head.at;
+  if (head.varint() !== BODY_TAG) return false;
+  const length = head.varint();
+  if (head.status !== WireStatus.Ok || length === 0) return false;
+  const runEnd = head.at + length;
+  if (runEnd > memberEnd || memberEnd > start + expected) return false;
+  if (start + expected - runEnd > BODY_TAIL_BYTES_MAX) return false;
+  run.start = head.at - start;
+  run.length = length;
+  return true;
+}
+
+function tagOf(kind: number): number {
+  return (kind << 3) | WireType.Bytes;
+}
+
+/** Decodes the message that a frame reader with findBodyRun has found; otherwise like decodeProcessingRequest. */
+export function decodeFrame(frames: GrpcFrameReader, out: ProcessingRequest): WireStatus {
+  const { bytes, start, end, runLength } = frames;
+  if (runLength === 0) return decodeProcessingRequest(bytes, start, end, out);
+  clear(out, bytes);
+  const bodyAt = start + frames.runAt;
+  head.reset(bytes, start, bodyAt);
+  out.kind = head.varint() >>> 3;
+  const memberLength = head.varint();
+  const memberEnd = head.at + memberLength - runLength;
+  for (const part of frames.parts.list) out.body.addSlice(part);
+  member.reset(bytes, bodyAt, memberEnd);
+  let status = readBody(out);
+  if (status === WireStatus.Ok) status = decode(bytes, memberEnd, end, out);
+  if (status !== WireStatus.Ok) out.kind = RequestKind.None;
+  return status;
+}
+
 function clear(out: ProcessingRequest, bytes: Uint8Array): void {
   out.kind = RequestKind.None;
   out.endOfStream = false;
   out.headers.clear(bytes);
-  out.body = EMPTY;
+  out.body.clear();
   out.observabilityMode = false;
   out.hasProtocolConfig = false;
   out.requestBodyMode = 0;
@@ -125,7 +184,7 @@ function readMember(field: number, out: ProcessingRequest): WireStatus {
     out.kind = field;
     out.endOfStream = false;
     out.headers.clear(out.bytes);
-    out.body = EMPTY;
+    out.body.clear();
   }
   member.reset(out.bytes, message.start, message.stop);
   if (field === RequestKind.RequestBody || field === RequestKind.ResponseBody) {
@@ -139,7 +198,10 @@ function readBody(out: ProcessingRequest): WireStatus {
   while (member.next()) {
     if (member.field === 1 && member.type === WireType.Bytes) {
       if (!member.range()) break;
-      out.body = member.bytes.subarray(member.start, member.stop);
+      out.body.clear();
+      if (member.stop > member.start) {
+        out.body.addSlice(member.bytes.subarray(member.start, member.stop));
+      }
     } else if (member.field === 2 && member.type === WireType.Varint) {
       out.endOfStream = member.varint() !== 0;
     } else if (!member.skip()) break;

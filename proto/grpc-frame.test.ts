@@ -4,7 +4,7 @@
  */
 import fc from "fast-check";
 import { afterEach, describe, expect, test, vi } from "vitest";
-import { GrpcFrameReader, writeGrpcFramePrefix } from "./grpc-frame.ts";
+import { type FindRun, GrpcFrameReader, writeGrpcFramePrefix } from "./grpc-frame.ts";
 import { Writer } from "./wire.ts";
 
 const LIMIT = 1_000_000;
@@ -190,6 +190,73 @@ describe("limits", () => {
     const bytes = frame(Buffer.alloc(62_000));
     expect(read(cut(bytes, [16_384, 32_768, 49_152])).length).toBe(1);
     expect(allocate.mock.calls).toEqual([[62_000]]);
+  });
+});
+
+describe("a run", () => {
+  /** Bytes 10 .. 10 + n of a message are its run, n as the first four bytes say. */
+  const findRun: FindRun = (bytes, start, end, expected, run) => {
+    if (end - start < 4) return false;
+    run.start = 10;
+    run.length = Buffer.from(bytes).readUInt32BE(start);
+    return run.length > 0 && 10 + run.length <= expected;
+  };
+
+  function withRun(length: number, tail: number): Buffer {
+    const message = Buffer.from(Array.from({ length: 10 + length + tail }, (_, i) => i % 253));
+    message.writeUInt32BE(length);
+    return message;
+  }
+
+  /** Reads messages whole again: head, run, tail. */
+  function readRuns(chunks: readonly Uint8Array[]): { messages: Buffer[]; runs: number[] } {
+    const reader = new GrpcFrameReader(LIMIT, findRun);
+    const messages: Buffer[] = [];
+    const runs: number[] = [];
+    for (const chunk of chunks) {
+      reader.push(chunk);
+      while (reader.next()) {
+        const { bytes, start, end, runAt, runLength } = reader;
+        const at = runLength === 0 ? end : start + runAt;
+        const parts = [bytes.subarray(start, at), reader.parts.joined(), bytes.subarray(at, end)];
+        messages.push(Buffer.concat(parts));
+        runs.push(runLength);
+      }
+    }
+    expect(reader.pendingBytes).toBe(0);
+    return { messages, runs };
+  }
+
+  test("is kept apart when the message is cut behind its beginning", () => {
+    const message = withRun(9_000, 20);
+    expect(readRuns(cut(frame(message), [4_000]))).toEqual({ messages: [message], runs: [9_000] });
+    expect(readRuns(cut(frame(message), [7]))).toEqual({ messages: [message], runs: [0] });
+    expect(readRuns([frame(message)])).toEqual({ messages: [message], runs: [0] });
+  });
+
+  test("changes no message, whatever the cuts", () => {
+    fc.assert(
+      fc.property(
+        fc.array(fc.tuple(fc.nat(20_000), fc.nat(40)), { minLength: 1, maxLength: 4 }),
+        fc.array(fc.nat(), { maxLength: 10 }),
+        (shapes, points) => {
+          const messages = shapes.map(([length, tail]) => withRun(length, tail));
+          const bytes = Buffer.concat(messages.map((each) => frame(each)));
+          const inside = points.map((point) => point % (bytes.length + 1));
+          expect(readRuns(cut(bytes, inside)).messages).toEqual(messages);
+        },
+      ),
+    );
+  });
+
+  test("of a message that is reset is forgotten", () => {
+    const reader = new GrpcFrameReader(LIMIT, findRun);
+    reader.push(frame(withRun(9_000, 0)).subarray(0, 5_000));
+    expect(reader.next()).toBe(false);
+    expect(reader.pendingBytes).toBe(5_000);
+    reader.reset();
+    expect(reader.pendingBytes).toBe(0);
+    expect(read([frame(Buffer.from("next"))], reader).map(String)).toEqual(["next"]);
   });
 });
 

@@ -12,6 +12,7 @@
  * }
  * @module
  */
+export { ByteParts } from "./byte-parts.ts";
 export { writeDestinationReply } from "./destination-reply.ts";
 export {
   Side,
@@ -22,7 +23,13 @@ export {
   writeImmediateReply,
   writeTrailersReply,
 } from "./ext-proc-reply.ts";
-export { decodeProcessingRequest, ProcessingRequest, RequestKind } from "./ext-proc-request.ts";
+export {
+  decodeFrame,
+  decodeProcessingRequest,
+  findBodyRun,
+  ProcessingRequest,
+  RequestKind,
+} from "./ext-proc-request.ts";
 export { GrpcFrameReader, writeGrpcFramePrefix } from "./grpc-frame.ts";
 export { HeaderBlock } from "./header-block.ts";
 export type { HeaderMutation } from "./header-mutation.ts";

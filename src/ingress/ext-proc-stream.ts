@@ -19,7 +19,9 @@
 import { randomUUID } from "node:crypto";
 import { gunzipSync } from "node:zlib";
 import {
+  decodeFrame,
   decodeProcessingRequest,
+  findBodyRun,
   GrpcFrameReader,
   type HeaderBlock,
   HeaderId,
@@ -56,6 +58,7 @@ import type { RequestLabels } from "../metrics/request-metrics.ts";
 import { rewriteModel } from "../request/model-rewrite.ts";
 import type { Parser } from "../request/parsers/parser.ts";
 import { hashPrompt } from "../request/prompt-blocks.ts";
+import { bodyLength } from "../request/work-area.ts";
 import { BodyBuffer } from "./body-buffer.ts";
 import type { IngressContext } from "./ingress-context.ts";
 import type { OutcomeSink } from "./scheduler-port.ts";
@@ -125,7 +128,7 @@ export class ExtProcStream implements GrpcStreamHandler, OutcomeSink {
   constructor(stream: GrpcStream, context: IngressContext) {
     this.#stream = stream;
     this.#context = context;
-    this.#frames = new GrpcFrameReader(context.limits.messageBytesMax);
+    this.#frames = new GrpcFrameReader(context.limits.messageBytesMax, findBodyRun);
     this.#body = new BodyBuffer(context.bodyBudget, context.limits.requestBodyBytesMax);
     context.openStreams++;
   }
@@ -135,15 +138,16 @@ export class ExtProcStream implements GrpcStreamHandler, OutcomeSink {
     const frames = this.#frames;
     frames.push(chunk);
     while (frames.next()) {
-      let { bytes, start, end } = frames;
+      const { message } = this.#context;
+      let status: WireStatus;
       if (frames.compressed) {
-        const inflated = this.#inflate(bytes.subarray(start, end));
+        const inflated = this.#inflate(frames.bytes.subarray(frames.start, frames.end));
         if (inflated === null) return;
-        bytes = inflated;
-        start = 0;
-        end = inflated.length;
+        status = decodeProcessingRequest(inflated, 0, inflated.length, message);
+      } else {
+        status = decodeFrame(frames, message);
       }
-      this.#message(bytes, start, end);
+      this.#message(status, message);
       if (this.#finished) break;
     }
     if (frames.error !== null && !this.#finished) {
@@ -183,9 +187,7 @@ export class ExtProcStream implements GrpcStreamHandler, OutcomeSink {
 
   // ── messages ────────────────────────────────────────────────────────────────────────────────────────────────────
 
-  #message(bytes: Uint8Array, start: number, end: number): void {
-    const message = this.#context.message;
-    const status = decodeProcessingRequest(bytes, start, end, message);
+  #message(status: WireStatus, message: ProcessingRequest): void {
     if (status !== WireStatus.Ok) {
       if (status === WireStatus.TooManyHeaders) this.#reject("EPP_REQUEST_HEADERS_TOO_LARGE");
       else this.#fail(GrpcStatus.InvalidArgument, "malformed ProcessingRequest");
@@ -263,7 +265,7 @@ export class ExtProcStream implements GrpcStreamHandler, OutcomeSink {
         this.#gather(message);
         return;
       case "passing":
-        this.#context.reply.bodyInPieces(Side.Request, message.body, message.endOfStream);
+        this.#echo(Side.Request, message);
         if (message.endOfStream) this.#requestPhase = "done";
         return;
       case "done":
@@ -298,9 +300,9 @@ export class ExtProcStream implements GrpcStreamHandler, OutcomeSink {
       return;
     }
     if (this.#requestBodyMode !== BodyMode.FullDuplexStreamed) {
-      this.#submit(this.#body.joined(), "buffered");
+      this.#submit(this.#body.pieces, "buffered");
     } else if (message.endOfStream) {
-      this.#submit(this.#body.joined(), "whole");
+      this.#submit(this.#body.pieces, "whole");
     } else if (!this.#parser!.needsBody && this.#body.byteLength > UNPARSED_HOLD_BYTES_MAX) {
       this.#submit(null, "partial");
     }
@@ -310,7 +312,7 @@ export class ExtProcStream implements GrpcStreamHandler, OutcomeSink {
     this.#readSubset(message);
     if (this.#requestPhase === "gathering") {
       this.#endedByTrailers = true;
-      this.#submit(this.#body.joined(), "whole");
+      this.#submit(this.#body.pieces, "whole");
     } else if (this.#requestPhase === "passing" || this.#requestPhase === "done") {
       writeTrailersReply(this.#context.reply.writer, Side.Request);
       this.#requestPhase = "done";
@@ -330,8 +332,8 @@ export class ExtProcStream implements GrpcStreamHandler, OutcomeSink {
     if (this.#responsePhase === "done") return;
     this.#responsePhase = "open";
     const { body, endOfStream } = message;
-    this.#responseBytes += body.length;
-    if (!this.#firstByteSeen && body.length > 0) {
+    this.#responseBytes += body.byteLength;
+    if (!this.#firstByteSeen && body.byteLength > 0) {
       this.#firstByteSeen = true;
       if (this.#flight !== null) {
         this.#context.port.firstToken(this.#flight);
@@ -339,7 +341,7 @@ export class ExtProcStream implements GrpcStreamHandler, OutcomeSink {
       }
     }
     if (this.#responseBodyMode === BodyMode.FullDuplexStreamed) {
-      this.#context.reply.bodyInPieces(Side.Response, body, endOfStream);
+      this.#echo(Side.Response, message);
     } else if (this.#responseBodyMode !== BodyMode.None) {
       writeBufferedBodyReply(
         this.#context.reply.writer,
@@ -358,6 +360,10 @@ export class ExtProcStream implements GrpcStreamHandler, OutcomeSink {
     writeTrailersReply(this.#context.reply.writer, Side.Response);
     const grpcStatus = message.headers.getByName("grpc-status");
     this.#responseDone(grpcStatus === undefined || grpcStatus === "0" ? "natural" : "error");
+  }
+
+  #echo(side: Side, { body, endOfStream }: ProcessingRequest): void {
+    this.#context.reply.body(side, body.list, body.byteLength, endOfStream);
   }
 
   // ── request facts ───────────────────────────────────────────────────────────────────────────────────────────────
@@ -433,7 +439,7 @@ export class ExtProcStream implements GrpcStreamHandler, OutcomeSink {
 
   // ── pick ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-  #submit(body: Uint8Array | null, delivery: Delivery): void {
+  #submit(body: readonly Uint8Array[] | null, delivery: Delivery): void {
     this.#requestPhase = "submitted";
     this.#delivery = delivery;
     const context = this.#context;
@@ -474,7 +480,7 @@ export class ExtProcStream implements GrpcStreamHandler, OutcomeSink {
         objective: this.#objective,
         fairnessId: this.#fairnessId === "" ? "default-flow" : this.#fairnessId,
         streaming: parsed.streaming,
-        bodyBytes: body === null ? 0 : body.length,
+        bodyBytes: body === null ? 0 : this.#body.byteLength,
         promptTokens,
         maxOutputTokens: parsed.maxOutputTokens,
         arrivedAtMs: this.#startedAtMs,
@@ -492,34 +498,35 @@ export class ExtProcStream implements GrpcStreamHandler, OutcomeSink {
     if (!this.#hasRequestId) extra.push(headerNames[HeaderId.requestId]!, this.#requestId);
     const scores: StructObject | null = emitScores ? port.lastScores() : null;
     const body = this.#forwardedBody();
+    const byteLength = body === this.#body.pieces ? this.#body.byteLength : bodyLength(body);
     if (this.#delivery === "buffered") {
       this.#replyBuffered(flight.destination, body, extra, scores);
     } else {
-      const length = this.#delivery === "whole" && body.length > 0 ? body.length : -1;
+      const length = this.#delivery === "whole" && byteLength > 0 ? byteLength : -1;
       writeDestinationReply(reply.writer, flight.destination, length, extra, this.#remove, scores);
-      this.#replyBody(body);
+      this.#replyBody(body, byteLength);
     }
     this.#body.release();
   }
 
   /** The body to send on: the bytes as they came, or with the model's name patched in place. */
-  #forwardedBody(): Uint8Array {
-    const body = this.#body.joined();
+  #forwardedBody(): readonly Uint8Array[] {
+    const { pieces } = this.#body;
     const { model, targetModel } = this.#request!;
-    if (targetModel === model || body.length === 0) return body;
-    return Buffer.concat(rewriteModel([body], this.#modelStart, this.#modelEnd, targetModel));
+    if (targetModel === model || pieces.length === 0) return pieces;
+    return rewriteModel(pieces, this.#modelStart, this.#modelEnd, targetModel);
   }
 
-  #replyBody(body: Uint8Array): void {
+  #replyBody(body: readonly Uint8Array[], byteLength: number): void {
     const { reply } = this.#context;
     switch (this.#delivery) {
       case "whole":
-        reply.bodyInPieces(Side.Request, body, !this.#endedByTrailers);
+        reply.body(Side.Request, body, byteLength, !this.#endedByTrailers);
         if (this.#endedByTrailers) writeTrailersReply(reply.writer, Side.Request);
         this.#requestPhase = "done";
         return;
       case "partial":
-        if (body.length > 0) reply.bodyInPieces(Side.Request, body, false);
+        if (byteLength > 0) reply.body(Side.Request, body, byteLength, false);
         this.#requestPhase = "passing";
         return;
       default:
@@ -529,7 +536,7 @@ export class ExtProcStream implements GrpcStreamHandler, OutcomeSink {
 
   #replyBuffered(
     destination: string,
-    body: Uint8Array,
+    body: readonly Uint8Array[],
     extra: readonly string[],
     scores: StructObject | null,
   ): void {
@@ -541,7 +548,7 @@ export class ExtProcStream implements GrpcStreamHandler, OutcomeSink {
       this.#context.reply.writer,
       Side.Request,
       { set, remove: this.#remove },
-      isChanged ? body : null,
+      isChanged ? Buffer.concat(body) : null,
       true,
       { "envoy.lb": lb },
     );

@@ -23,28 +23,40 @@ export class ReplyBuffer {
   readonly #bodies: Uint8Array[] = [];
   #bodyBytes = 0;
 
-  /** One streamed body reply that carries `body` as it is, without copying. */
-  body(side: Side, body: Uint8Array, endOfStream: boolean): void {
-    writeBodyPrefix(this.writer, side, body.length, endOfStream);
-    if (body.length === 0) return;
-    this.#marks.push(this.writer.length);
-    this.#bodies.push(body);
-    this.#bodyBytes += body.length;
+  /**
+   * Streamed body replies that carry a body without copying it: at most BODY_REPLY_BYTES_MAX each, only the last has the
+   * end flag, an empty body gives one.
+   *
+   * @param pieces the body, cut anywhere
+   * @param byteLength their total length
+   */
+  body(side: Side, pieces: readonly Uint8Array[], byteLength: number, endOfStream: boolean): void {
+    let left = byteLength;
+    let room = this.#beginReply(side, left, endOfStream);
+    for (const piece of pieces) {
+      let from = 0;
+      while (from < piece.length) {
+        if (room === 0) room = this.#beginReply(side, left, endOfStream);
+        const take = Math.min(room, piece.length - from);
+        this.#take(take === piece.length ? piece : piece.subarray(from, from + take));
+        from += take;
+        room -= take;
+        left -= take;
+      }
+    }
   }
 
-  /** Body replies of at most BODY_REPLY_BYTES_MAX each; only the last has the end flag; an empty body gives one. */
-  bodyInPieces(side: Side, body: Uint8Array, endOfStream: boolean): void {
-    const { length } = body;
-    let from = 0;
-    do {
-      const to = Math.min(from + BODY_REPLY_BYTES_MAX, length);
-      this.body(
-        side,
-        from === 0 && to === length ? body : body.subarray(from, to),
-        endOfStream && to === length,
-      );
-      from = to;
-    } while (from < length);
+  /** @returns body bytes that the reply is to hold */
+  #beginReply(side: Side, left: number, endOfStream: boolean): number {
+    const length = Math.min(left, BODY_REPLY_BYTES_MAX);
+    writeBodyPrefix(this.writer, side, length, endOfStream && length === left);
+    return length;
+  }
+
+  #take(bytes: Uint8Array): void {
+    this.#marks.push(this.writer.length);
+    this.#bodies.push(bytes);
+    this.#bodyBytes += bytes.length;
   }
 
   /** True when nothing waits to be flushed. */
@@ -81,7 +93,7 @@ export class ReplyBuffer {
     for (let i = 0; i < this.#marks.length; i++) {
       const mark = this.#marks[i]!;
       const body = this.#bodies[i]!;
-      out.set(bytes.subarray(from, mark), at);
+      if (mark > from) out.set(bytes.subarray(from, mark), at);
       at += mark - from;
       out.set(body, at);
       at += body.length;
@@ -98,7 +110,8 @@ export class ReplyBuffer {
     let from = 0;
     for (let i = 0; i < this.#marks.length; i++) {
       const mark = this.#marks[i]!;
-      segments.push(framing.subarray(from, mark), this.#bodies[i]!);
+      if (mark > from) segments.push(framing.subarray(from, mark));
+      segments.push(this.#bodies[i]!);
       from = mark;
     }
     if (from < length) segments.push(framing.subarray(from, length));

@@ -2,12 +2,11 @@
  * Prompt of a parsed request → its length in tokens and the chained hashes of its blocks, one set a hash plan.
  * @module
  */
-import { isUtf8 } from "node:buffer";
 import { type BlockHashes, type HashPlan, rootHash } from "../../scheduler/index.ts";
 import { defaultMediaEstimate, type MediaEstimate } from "./media-tokens.ts";
 import type { ParsedBody } from "./parsers/parser.ts";
 import { TAG_MIN } from "./prompt-format.ts";
-import { type WorkArea, workAreaLimits } from "./work-area.ts";
+import { type BodyBytes, type WorkArea, workAreaLimits } from "./work-area.ts";
 
 export const promptLimits = {
   /** Prompts of one request that are hashed; of those behind them only the tokens count. */
@@ -118,7 +117,7 @@ class BlockList {
  */
 export function hashPrompt(
   parsed: ParsedBody,
-  body: Uint8Array,
+  body: BodyBytes,
   plans: readonly HashPlan[],
   targetModel: string,
   cacheSalt: string = parsed.cacheSalt,
@@ -128,7 +127,7 @@ export function hashPrompt(
   for (let i = 0; i < plans.length; i++) blockHashes.push(null);
   const { area } = parsed.scan;
   if (parsed.api === "none" || !area.load(body)) return { promptTokens: 0, blockHashes };
-  if (!isUtf8(body)) area.maskStrayBytes(TAG_MIN);
+  if (!area.isUtf8) area.maskStrayBytes(TAG_MIN);
   const upstream = plans.length > 0 && plans[0]!.upstreamRoot;
   const hashFormat = (isUpstream: boolean): number => {
     const lists = listsOf(plans, isUpstream, targetModel, cacheSalt, area);

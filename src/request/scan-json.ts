@@ -7,7 +7,14 @@
  * @module
  */
 import { KeyTable } from "./key-table.ts";
-import { Byte, TOO_DEEP, WorkArea, workAreaLimits } from "./work-area.ts";
+import {
+  type BodyBytes,
+  Byte,
+  bodyLength,
+  TOO_DEEP,
+  WorkArea,
+  workAreaLimits,
+} from "./work-area.ts";
 
 /** Top-level members that are noted. */
 export const Member = {
@@ -43,11 +50,11 @@ export class BodyScan {
    *
    * @returns null, or what is wrong with it
    */
-  scan(body: Uint8Array): string | null {
+  scan(body: BodyBytes): string | null {
     const { area } = this;
     area.unload(); // the buffer may be one that was seen before, with other contents
     if (!area.load(body)) {
-      return `body of ${body.length} bytes; at most ${workAreaLimits.bodyBytesMax} can be parsed`;
+      return `body of ${bodyLength(body)} bytes; at most ${workAreaLimits.bodyBytesMax} can be parsed`;
     }
     const start = area.skipSpace(area.body);
     if (area.bytes[start] !== Byte.OpenBrace) {

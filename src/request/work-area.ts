@@ -9,6 +9,7 @@
  * All positions here are addresses in `bytes`. Those in the body do not move when memory grows.
  * @module
  */
+import { isUtf8 } from "node:buffer";
 import {
   BlockHasher,
   blockHashLimits,
@@ -63,6 +64,17 @@ export const TOO_DEEP = -0x8000_0000;
 
 const module = compileWasm(jsonWasm);
 
+/** A body as it came: one run of bytes, or its pieces in order. */
+export type BodyBytes = Uint8Array | readonly Uint8Array[];
+
+/** Length of a body over all its pieces. */
+export function bodyLength(body: BodyBytes): number {
+  if (body instanceof Uint8Array) return body.length;
+  let length = 0;
+  for (const piece of body) length += piece.length;
+  return length;
+}
+
 export class WorkArea {
   /** The whole memory; replaced when it grows. A Buffer for its string conversions. */
   bytes: Buffer;
@@ -76,7 +88,7 @@ export class WorkArea {
   #json: JsonExports;
   readonly #brackets: number;
   #stream: number;
-  #loaded: Uint8Array | null = null;
+  #loaded: BodyBytes | null = null;
   #smallLoads = 0;
 
   constructor() {
@@ -100,19 +112,36 @@ export class WorkArea {
   }
 
   /** Copies a body in unless it is there. @returns false: it is larger than `bodyBytesMax` */
-  load(body: Uint8Array): boolean {
+  load(body: BodyBytes): boolean {
     if (this.#loaded === body) return true;
-    const { length } = body;
+    const length = bodyLength(body);
     if (length > workAreaLimits.bodyBytesMax) return false;
     this.#shrink(length);
     this.bodyEnd = this.body + length;
     this.#stream = this.bodyEnd + PAD_BYTES;
     this.streamEnd = this.#stream;
     this.#grow(this.#stream);
-    this.bytes.set(body, this.body);
+    this.#copyIn(body);
     this.bytes.fill(0, this.bodyEnd, this.#stream);
     this.#loaded = body;
     return true;
+  }
+
+  #copyIn(body: BodyBytes): void {
+    if (body instanceof Uint8Array) {
+      this.bytes.set(body, this.body);
+      return;
+    }
+    let at = this.body;
+    for (const piece of body) {
+      this.bytes.set(piece, at);
+      at += piece.length;
+    }
+  }
+
+  /** Whether the body is UTF-8. */
+  get isUtf8(): boolean {
+    return isUtf8(this.bytes.subarray(this.body, this.bodyEnd));
   }
 
   /** Forgets the body, so that its memory is not held. */

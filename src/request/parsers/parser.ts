@@ -5,6 +5,7 @@
 import { type PromptApi, PromptReader } from "../prompt-format.ts";
 import { PromptStream } from "../prompt-stream.ts";
 import { BodyScan } from "../scan-json.ts";
+import type { BodyBytes } from "../work-area.ts";
 
 /** Why a body is refused with status 400. */
 export interface ParseError {
@@ -20,12 +21,12 @@ export interface Parser {
   /** False: requests can be routed before, and without, their body. */
   readonly needsBody: boolean;
   /**
-   * @param body one run of bytes; must stay as it is until the facts have been used
+   * @param body must stay as it is until the facts have been used
    * @param path as in `:path`
    * @param out  reset by the caller, filled here
    * @returns    null when the body is fine
    */
-  parse(body: Uint8Array, path: string, out: ParsedBody): ParseError | null;
+  parse(body: BodyBytes, path: string, out: ParsedBody): ParseError | null;
 }
 
 /** Facts of one body. Made once and filled again for each request; everything that is large inside is reused. */

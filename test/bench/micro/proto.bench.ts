@@ -172,7 +172,7 @@ const CASES: readonly Case[] = [
   },
   {
     name: "decode 8 KiB body",
-    ours: () => decodeOurs(bodyMessage).body.length,
+    ours: () => decodeOurs(bodyMessage).body.byteLength,
     theirs: () => processingRequest.decode(bodyMessage),
   },
   {
@@ -182,7 +182,7 @@ const CASES: readonly Case[] = [
       let length = 0;
       while (frames.next()) {
         decodeProcessingRequest(frames.bytes, frames.start, frames.end, out);
-        length += out.body.length;
+        length += out.body.byteLength;
       }
       return length;
     },
@@ -216,7 +216,7 @@ function check(): void {
     JSON.stringify(actual) === JSON.stringify(expected) &&
     readFacts() === readFactsOracle() &&
     decodeOurs(bodyMessage).kind === RequestKind.RequestBody &&
-    out.body.length === BODY_BYTES;
+    out.body.byteLength === BODY_BYTES;
   if (!isSame) throw new Error("proto bench: the two ways disagree about a message");
 }
 
