@@ -108,7 +108,7 @@ export async function runLoad(options: LoadOptions): Promise<LoadResult> {
   const one = async (index: number): Promise<void> => {
     const seed = firstSeed + index;
     const stream = index % 2 === 1;
-    const body = requestBody(seed, (seed * 7919) % promptLengthMax, stream);
+    const body = requestBody(seed, 1 + ((seed * 7919) % promptLengthMax), stream);
     const length = (seed * 104_729) % answerLengthMax;
     const startedAtMs = performance.now();
     try {
