@@ -3,6 +3,7 @@
  * @module
  */
 import { createServer, type Server } from "node:http";
+import type { AddressInfo } from "node:net";
 
 /** One page; figures as vLLM reports them. */
 export interface PageFigures {
@@ -32,10 +33,10 @@ export function renderPage(figures: Omit<PageFigures, "address" | "port">): stri
   ].join("\n");
 }
 
-/** Serves one page per figure set. Close is immediate: scrapers are cut off. */
+/** Serves one page per figure set, on any free port where the port is 0. Close is immediate: scrapers are cut off. */
 export async function serveMetricsPages(
   pages: readonly PageFigures[],
-): Promise<{ close(): Promise<void> }> {
+): Promise<{ readonly ports: readonly number[]; close(): Promise<void> }> {
   const servers: Server[] = [];
   const close = async (): Promise<void> => {
     await Promise.all(
@@ -68,7 +69,7 @@ export async function serveMetricsPages(
         server.listen(figures.port, figures.address, resolve);
       });
     }
-    return { close };
+    return { ports: servers.map((server) => (server.address() as AddressInfo).port), close };
   } catch (error) {
     await close();
     throw error;

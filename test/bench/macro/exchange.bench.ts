@@ -7,13 +7,12 @@
  */
 import { type ChildProcess, fork } from "node:child_process";
 import { once } from "node:events";
-import { type AddressInfo, createServer, type Server } from "node:net";
 import { fileURLToPath } from "node:url";
 import { delay } from "../../support/deadline.ts";
 import { type RunningEndpointPicker, startEndpointPicker } from "../../support/endpoint-picker.ts";
 import { parseExposition, sumOf } from "../../support/exposition.ts";
 import { ExtProcClient } from "../../support/ext-proc-client.ts";
-import { renderPage } from "../../support/metrics-page.ts";
+import { serveMetricsPages } from "../../support/metrics-page.ts";
 
 const ENDPOINTS = 8;
 const WARM_UP_SECONDS = 2;
@@ -154,22 +153,6 @@ async function echoUsage(child: ChildProcess): Promise<Usage> {
   return usage;
 }
 
-/** Model servers for the scrapers alone, in this process. */
-async function startPages(): Promise<Server[]> {
-  const page = renderPage({ waiting: 1, running: 3, kvCacheUsage: 0.25, adapters: ["a", "b"] });
-  const answer = `HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\ncontent-length: ${page.length}\r\n\r\n${page}`;
-  const servers: Server[] = [];
-  for (let i = 0; i < ENDPOINTS; i++) {
-    const server = createServer((socket) => {
-      socket.on("data", () => socket.write(answer));
-      socket.on("error", () => socket.destroy());
-    }).listen(0, "127.0.0.1");
-    await once(server, "listening");
-    servers.push(server.unref());
-  }
-  return servers;
-}
-
 function median(values: readonly number[]): number {
   return [...values].sort((a, b) => a - b)[values.length >> 1]!;
 }
@@ -193,13 +176,12 @@ function row(load: string, server: string, rounds: readonly Round[]): Record<str
 
 /** Prints a row for each load and server, and the ratio of CPU a request. */
 export async function run(): Promise<void> {
-  const pages = await startPages();
+  const figures = { waiting: 1, running: 3, kvCacheUsage: 0.25, adapters: ["a", "b"] };
+  const pages = await serveMetricsPages(
+    Array.from({ length: ENDPOINTS }, () => ({ address: "127.0.0.1", port: 0, ...figures })),
+  );
   const picker = await startEndpointPicker({
-    endpoints: pages.map((server, i) => ({
-      name: `pod-${i}`,
-      address: "127.0.0.1",
-      port: (server.address() as AddressInfo).port,
-    })),
+    endpoints: pages.ports.map((port, i) => ({ name: `pod-${i}`, address: "127.0.0.1", port })),
     waitForScrapes: true,
   });
   const echo = await startEcho();
@@ -245,6 +227,6 @@ export async function run(): Promise<void> {
     theirs.client.close();
     echo.child.disconnect();
     await picker.kill();
-    for (const server of pages) server.close();
+    await pages.close();
   }
 }
