@@ -36,7 +36,7 @@ class TestClient {
     tls: ScrapeTls = {},
     host = "127.0.0.1",
   ) {
-    const settings = connectionSettings(scheme, 1000, tls);
+    const settings = connectionSettings(scheme, tls);
     this.connection = new MetricsConnection(host, port, settings, this.buffers);
     closers.push(() => this.connection.close());
   }
@@ -96,6 +96,33 @@ describe("a good answer", () => {
     expect((await client.get()).page).toBe("page");
     expect((await client.get()).page).toBe("page");
     expect(server.connections()).toBe(2);
+  });
+
+  test("is asked for once more when the server has closed a kept connection meanwhile", async () => {
+    const sockets: Socket[] = [];
+    const server = await serve((socket) => {
+      sockets.push(socket);
+      onRequest(socket, () => socket.write(answerOf("page")));
+    });
+    const client = new TestClient(server.port);
+    expect((await client.get()).page).toBe("page");
+    // Closed by the server in the turn in which the client sends: it can not know yet.
+    sockets[0]!.destroy();
+    expect(await client.get()).toMatchObject({ failure: null, page: "page" });
+    expect(server.connections()).toBe(2);
+  });
+
+  test("does not come from bytes that nobody asked for", async () => {
+    const sockets: Socket[] = [];
+    const server = await serve((socket) => {
+      sockets.push(socket);
+      onRequest(socket, () => socket.write(answerOf("page")));
+    });
+    const client = new TestClient(server.port);
+    expect((await client.get()).page).toBe("page");
+    sockets[0]!.write(answerOf("forged"));
+    await until(() => (server.open() === 0 ? true : null), DEADLINE_MS, "closed socket");
+    expect((await client.get()).page).toBe("page");
   });
 
   test("may follow an informational one", async () => {
@@ -250,8 +277,17 @@ describe("no answer", () => {
     expect(client.results).toBe(0);
   });
 
-  test("comes from an address that makes no URL", async () => {
-    const client = new TestClient(1, "http", {}, "fe80::1%eth0");
+  test("comes from a path that no request line can carry", async () => {
+    const server = await serveBytes(answerOf("page"));
+    const client = new TestClient(server.port);
+    for (const path of ["/a b", "/a\r\nx: y", "metrics", "/é"]) {
+      expect((await client.get(path)).failure, path).toBe("unreachable");
+    }
+    expect(server.connections()).toBe(0);
+  });
+
+  test("comes from an address that is none", async () => {
+    const client = new TestClient(1, "http", {}, "no host");
     expect((await client.get()).failure).toBe("unreachable");
   });
 });
@@ -299,6 +335,6 @@ describe("TLS", () => {
   });
 
   test("refuses texts that are no PEM", () => {
-    expect(() => connectionSettings("https", 1000, { cert: "x", key: "y" })).toThrow();
+    expect(() => connectionSettings("https", { cert: "x", key: "y" })).toThrow();
   });
 });

@@ -159,7 +159,7 @@ function scrapeConfig(options: ScraperOptions): ScrapeConfig {
   }
   const { engineConfigs = [], defaultEngine = DEFAULT_ENGINE } = options;
   // Whatever a thread would stumble over is found here, before anything runs.
-  connectionSettings(scheme, intervalMs, tls);
+  connectionSettings(scheme, tls);
   new EngineRegistry(engineConfigs, defaultEngine);
   return {
     intervalMs: Math.max(intervalMs, SCRAPE_INTERVAL_MS_MIN),

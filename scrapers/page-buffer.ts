@@ -56,7 +56,7 @@ export class PageBuffer {
   }
 
   /**
-   * Takes a chunk; it must stay as it is until `release`.
+   * Takes a chunk; it must stay as it is until `keep` or `release`.
    *
    * @returns false when the page is above PAGE_BYTES_MAX or there is no memory for it
    */
@@ -68,19 +68,29 @@ export class PageBuffer {
       this.length = length;
       return true;
     }
-    if (this.#buffer === null || this.#buffer.length < length) {
-      const larger = this.#buffers.lend(Math.min(2 * length, PAGE_BYTES_MAX));
-      if (larger === null) return false;
-      if (this.#buffer === null) this.#single.copy(larger);
-      else {
-        this.#buffer.copy(larger, 0, 0, this.length);
-        this.#buffers.giveBack(this.#buffer);
-      }
-      this.#single = EMPTY;
-      this.#buffer = larger;
-    }
-    chunk.copy(this.#buffer, this.length);
+    if (!this.#reserve(length)) return false;
+    chunk.copy(this.#buffer!, this.length);
     this.length = length;
+    return true;
+  }
+
+  /** Makes the page independent of its chunks' memory. @returns false when there is none for it */
+  keep(): boolean {
+    return this.#single.length === 0 || this.#reserve(this.length);
+  }
+
+  /** Makes `#buffer` hold what there is, with room for `length` bytes. */
+  #reserve(length: number): boolean {
+    if (this.#buffer !== null && this.#buffer.length >= length) return true;
+    const larger = this.#buffers.lend(Math.min(2 * length, PAGE_BYTES_MAX));
+    if (larger === null) return false;
+    if (this.#buffer === null) this.#single.copy(larger);
+    else {
+      this.#buffer.copy(larger, 0, 0, this.length);
+      this.#buffers.giveBack(this.#buffer);
+    }
+    this.#single = EMPTY;
+    this.#buffer = larger;
     return true;
   }
 

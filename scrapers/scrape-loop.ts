@@ -146,7 +146,7 @@ function settingsOf(config: ScrapeConfig): ScrapeContext["settings"] {
   const timeoutMs = Math.max(TIMEOUT_MS_MIN, TIMEOUT_INTERVALS * config.intervalMs);
   const scanners = new Map<EngineDefinition, PageScanner>();
   return {
-    connection: connectionSettings(config.scheme, timeoutMs, config.tls),
+    connection: connectionSettings(config.scheme, config.tls),
     intervalMs: config.intervalMs,
     timeoutMs,
     path: config.path,

@@ -42,7 +42,7 @@ interface Law {
 const LAW: Readonly<Record<string, Law>> = {
   proto: { folders: [], packages: [], builtins: [] },
   scheduler: { folders: [], packages: ["zod"], builtins: [] },
-  scrapers: { folders: ["scheduler"], packages: ["undici"], builtins: ["*"] },
+  scrapers: { folders: ["scheduler"], packages: [], builtins: ["*"] },
   sim: { folders: ["scheduler"], packages: ["piscina", "zod", "yaml"], builtins: ["*"] },
   src: { folders: ["proto", "scheduler", "scrapers"], packages: ["*"], builtins: ["*"] },
 };
