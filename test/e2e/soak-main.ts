@@ -1,6 +1,6 @@
 /**
  * A long soak by hand: `npm run soak -- --minutes=10 [--rate=150]`. Ends with 1 when something was not given back, an
- * exchange ended unexpectedly, or memory has grown by more than a tenth after the first fifth of the time.
+ * exchange ended unexpectedly, or memory has grown by more than a tenth over what it was in the first two fifths of the time.
  * @module
  */
 import { parseArgs } from "node:util";
@@ -19,9 +19,10 @@ const { values } = parseArgs({
 const result = await soak({
   seconds: Number(values.minutes) * 60,
   rate: Number(values.rate),
-  report: ({ atSeconds, rssBytes, heapBytes, openStreams, openFlights }) =>
+  report: ({ atSeconds, rssBytes, heapBytes, externalBytes, openStreams, openFlights }) =>
     console.log(
       `${atSeconds.toFixed(0).padStart(5)} s   rss ${(rssBytes / MB).toFixed(0)} MB   heap ${(heapBytes / MB).toFixed(0)} MB   ` +
+        `external ${(externalBytes / MB).toFixed(0)} MB   ` +
         `open streams ${openStreams}, flights ${openFlights}`,
     ),
 });

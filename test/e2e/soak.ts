@@ -23,6 +23,7 @@ export interface SoakSample {
   readonly atSeconds: number;
   readonly rssBytes: number;
   readonly heapBytes: number;
+  readonly externalBytes: number;
   readonly openStreams: number;
   readonly openFlights: number;
 }
@@ -235,6 +236,7 @@ function sampleOf(atSeconds: number, samples: readonly Sample[]): SoakSample {
     atSeconds,
     rssBytes: value("process_resident_memory_bytes"),
     heapBytes: value("nodejs_heap_size_used_bytes"),
+    externalBytes: value("nodejs_external_memory_bytes"),
     openStreams: value("endpoint_picker_open_streams"),
     openFlights: value("endpoint_picker_open_flights"),
   };
@@ -262,13 +264,15 @@ export function keptNames(
   return Object.keys(before).filter((name) => (after[name] ?? 0) > before[name]!);
 }
 
-/** Memory at the end against memory after the first fifth, in which caches fill: medians, a ratio. */
+/**
+ * Median of the last fifth against the greatest of the first two fifths, in which caches fill: above 1, memory has grown
+ * beyond what it has been.
+ */
 export function memoryGrowth(samples: readonly SoakSample[]): { rss: number; heap: number } {
   const fifth = Math.max(1, Math.floor(samples.length / 5));
-  const early = samples.slice(fifth, 2 * fifth);
-  const late = samples.slice(-fifth);
   const ratio = (key: "rssBytes" | "heapBytes"): number =>
-    median(late.map((sample) => sample[key])) / median(early.map((sample) => sample[key]));
+    median(samples.slice(-fifth).map((sample) => sample[key])) /
+    Math.max(...samples.slice(0, 2 * fifth).map((sample) => sample[key]));
   return { rss: ratio("rssBytes"), heap: ratio("heapBytes") };
 }
 
