@@ -237,13 +237,15 @@ describe("a run", () => {
   test("changes no message, whatever the cuts", () => {
     fc.assert(
       fc.property(
-        fc.array(fc.tuple(fc.nat(20_000), fc.nat(40)), { minLength: 1, maxLength: 4 }),
+        fc.array(fc.tuple(fc.nat(9_000), fc.nat(40)), { minLength: 1, maxLength: 3 }),
         fc.array(fc.nat(), { maxLength: 10 }),
         (shapes, points) => {
           const messages = shapes.map(([length, tail]) => withRun(length, tail));
           const bytes = Buffer.concat(messages.map((each) => frame(each)));
           const inside = points.map((point) => point % (bytes.length + 1));
-          expect(readRuns(cut(bytes, inside)).messages).toEqual(messages);
+          const read = readRuns(cut(bytes, inside)).messages;
+          expect(read.length).toBe(messages.length);
+          expect(read.every((message, i) => message.equals(messages[i]!))).toBe(true);
         },
       ),
     );

@@ -30,6 +30,7 @@ export const errors = {
     dropped: "",
   },
   EPP_REQUEST_BODY_INVALID: { http: 400, grpc: 3, code: "BadRequest", text: "", dropped: "" },
+  EPP_REQUEST_HEADER_INVALID: { http: 400, grpc: 3, code: "BadRequest", text: "", dropped: "" },
   EPP_REQUEST_NO_MODEL: {
     http: 400,
     grpc: 3,

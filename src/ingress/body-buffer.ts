@@ -4,7 +4,7 @@
  */
 import { ByteParts } from "../../proto/index.ts";
 
-/** Bytes of request bodies held at one time, over all streams. */
+/** Bytes of requests held at one time, over all streams. */
 export class BodyBudget {
   readonly bytesMax: number;
   bytes = 0;
@@ -20,6 +20,8 @@ export class BodyBuffer {
   readonly #budget: BodyBudget;
   readonly #bytesMax: number;
   readonly #parts = new ByteParts();
+  /** Counted in the budget for a message that has not all come. */
+  #pendingBytes = 0;
 
   constructor(budget: BodyBudget, bytesMax: number) {
     this.#budget = budget;
@@ -45,9 +47,24 @@ export class BodyBuffer {
     return "ok";
   }
 
+  /**
+   * Counts what is held elsewhere of a message on its way here; replaces what was told before.
+   *
+   * @returns false when the budget has no room for it; then nothing is counted
+   */
+  expect(byteLength: number): boolean {
+    const budget = this.#budget;
+    budget.bytes -= this.#pendingBytes;
+    const hasRoom = budget.bytes + byteLength <= budget.bytesMax;
+    this.#pendingBytes = hasRoom ? byteLength : 0;
+    budget.bytes += this.#pendingBytes;
+    return hasRoom;
+  }
+
   /** Gives everything back; safe to call again. */
   release(): void {
-    this.#budget.bytes -= this.byteLength;
+    this.#budget.bytes -= this.byteLength + this.#pendingBytes;
+    this.#pendingBytes = 0;
     this.#parts.clear();
   }
 }

@@ -109,7 +109,12 @@ class HealthCall implements GrpcStreamHandler {
     if (this.#answered) return;
     this.#frames.push(chunk);
     if (this.#frames.next()) {
-      const { bytes, start, end } = this.#frames;
+      const { bytes, compressed, start, end } = this.#frames;
+      if (compressed) {
+        this.#answered = true;
+        this.#stream.fail(GrpcStatus.Unimplemented, "compressed health requests are not read");
+        return;
+      }
       const service = decodeHealthCheckRequest(bytes.subarray(start, end));
       this.#answered = true;
       if (typeof service === "string") this.#onService(service);

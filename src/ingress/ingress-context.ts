@@ -31,6 +31,8 @@ export interface IngressOptions {
   readonly disableSubsetFilter: boolean;
   /** --emit-endpoint-scores */
   readonly emitScores: boolean;
+  /** A fault of ours while a request was handled; the exchange goes on as far as it can. */
+  readonly onFault?: (error: unknown) => void;
 }
 
 /** Hashes of model names seen, so that a name is hashed once; bounded. */
@@ -58,6 +60,7 @@ export class IngressContext {
   readonly limits: IngressLimits;
   readonly disableSubsetFilter: boolean;
   readonly emitScores: boolean;
+  readonly onFault: (error: unknown) => void;
   readonly reply = new ReplyBuffer();
   readonly message = new ProcessingRequest();
   readonly parsed = new ParsedBody();
@@ -74,6 +77,7 @@ export class IngressContext {
     this.limits = options.limits;
     this.disableSubsetFilter = options.disableSubsetFilter;
     this.emitScores = options.emitScores;
+    this.onFault = options.onFault ?? (() => {});
     this.bodyBudget = new BodyBudget(options.limits.bodyBytesInFlightMax);
   }
 }

@@ -59,22 +59,14 @@ export class ReplyBuffer {
     this.#bodyBytes += bytes.length;
   }
 
-  /** True when nothing waits to be flushed. */
-  get isEmpty(): boolean {
-    return this.writer.length === 0;
-  }
-
   /** Sends everything gathered, and starts anew. */
   flush(stream: GrpcStream): void {
     const { writer } = this;
     const total = writer.length + this.#bodyBytes;
     if (total === 0) return;
-    if (total <= COPY_BYTES_MAX) {
-      stream.write([this.#joined(total)], total);
-    } else {
-      stream.write(this.#segments(), total);
-    }
-    this.discard();
+    const segments = total <= COPY_BYTES_MAX ? [this.#joined(total)] : this.#segments();
+    this.discard(); // first, so that a write that throws leaves nothing for the next stream
+    stream.write(segments, total);
   }
 
   /** Throws everything gathered away. */

@@ -14,7 +14,10 @@ import type {
   SubsetHint,
 } from "../../scheduler/index.ts";
 
-/** Receives the outcome of one submission: at once or later, exactly once unless canceled. */
+/**
+ * Receives the outcome of one submission, once: within `submit`, or later in a turn of its own, never from inside another
+ * exchange's call.
+ */
 export interface OutcomeSink {
   onOutcome(outcome: Outcome): void;
 }
@@ -36,7 +39,7 @@ export interface InProcessPortOptions {
   readonly pool: EndpointPool;
   /** Brings scraped facts up to date; called before each pick. */
   readonly refresh: () => void;
-  /** A pick failed by a fault of ours; the request was given a plain pick instead. */
+  /** A plugin or the scheduler has thrown: a pick was replaced by a plain one, another call was cut short. */
   readonly onFault: (error: unknown) => void;
 }
 
@@ -67,11 +70,21 @@ export class InProcessSchedulerPort implements SchedulerPort {
   }
 
   firstToken(flight: Flight): void {
-    this.#options.scheduler.firstToken(flight);
+    const { scheduler, onFault } = this.#options;
+    try {
+      scheduler.firstToken(flight);
+    } catch (error) {
+      onFault(error);
+    }
   }
 
   complete(flight: Flight, cause: EndCause): void {
-    this.#options.scheduler.complete(flight, cause);
+    const { scheduler, onFault } = this.#options;
+    try {
+      scheduler.complete(flight, cause);
+    } catch (error) {
+      onFault(error); // what the flight was charged has been given back all the same
+    }
   }
 
   lastScores(): Record<string, number> {

@@ -7,13 +7,10 @@ import { type FSWatcher, watch } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { createSecureContext } from "node:tls";
+import type { KeyPair } from "./self-signed.ts";
 
-export interface KeyPair {
-  readonly cert: string | Buffer;
-  readonly key: string | Buffer;
-}
+export { createSelfSignedPair, type KeyPair } from "./self-signed.ts";
 
-const TEN_YEARS_MS = 10 * 365 * 24 * 3600 * 1000;
 const RELOAD_DEBOUNCE_MS = 250;
 
 /** Reads and checks `tls.crt` and `tls.key`. @throws Error that names the file and what is wrong with it */
@@ -42,37 +39,12 @@ export async function readKeyPair(directory: string): Promise<KeyPair> {
   return pair;
 }
 
-/** Makes an EC P-256 key and a certificate for it, valid for ten years. Gateways do not verify it. */
-export async function createSelfSignedPair(nowMs: number): Promise<KeyPair> {
-  const x509 = await import("@peculiar/x509");
-  const { webcrypto } = await import("node:crypto");
-  const algorithm = { name: "ECDSA", namedCurve: "P-256", hash: "SHA-256" };
-  const keys = await webcrypto.subtle.generateKey(algorithm, true, ["sign", "verify"]);
-  const certificate = await x509.X509CertificateGenerator.createSelfSigned({
-    name: "O=Inference Ext",
-    notBefore: new Date(nowMs - 60_000),
-    notAfter: new Date(nowMs + TEN_YEARS_MS),
-    signingAlgorithm: algorithm,
-    keys,
-    extensions: [
-      new x509.KeyUsagesExtension(
-        x509.KeyUsageFlags.keyEncipherment | x509.KeyUsageFlags.digitalSignature,
-        true,
-      ),
-      new x509.ExtendedKeyUsageExtension([x509.ExtendedKeyUsage.serverAuth]),
-    ],
-  });
-  const pkcs8 = await webcrypto.subtle.exportKey("pkcs8", keys.privateKey);
-  return {
-    cert: certificate.toString("pem"),
-    key: x509.PemConverter.encode(pkcs8, "PRIVATE KEY"),
-  };
-}
-
 /** Watches a certificate directory; symlink swaps of mounted secrets show up as events of the directory. */
 export class KeyPairWatcher {
   readonly #watcher: FSWatcher;
   #timer: NodeJS.Timeout | undefined;
+  /** Number of the newest read: an older one that takes longer must not win, nor one that is under way at the end. */
+  #read = 0;
 
   /**
    * @param onPair gets each new valid pair
@@ -82,13 +54,21 @@ export class KeyPairWatcher {
     this.#watcher = watch(directory, () => {
       clearTimeout(this.#timer);
       this.#timer = setTimeout(() => {
-        readKeyPair(directory).then(onPair, onError);
+        const read = ++this.#read;
+        readKeyPair(directory)
+          .then((pair) => {
+            if (read === this.#read) onPair(pair);
+          })
+          .catch((error: Error) => {
+            if (read === this.#read) onError(error);
+          });
       }, RELOAD_DEBOUNCE_MS);
     });
     this.#watcher.on("error", onError);
   }
 
   close(): void {
+    this.#read++;
     clearTimeout(this.#timer);
     this.#watcher.close();
   }

@@ -61,7 +61,10 @@ export class H2Transport implements ExtProcTransport {
   }
 
   setKeyPair(cert: string | Buffer, key: string | Buffer): void {
-    if (this.#server instanceof tls.Server) this.#server.setSecureContext({ cert, key });
+    // All options anew: what is left out here (versions, ciphers) would fall back to OpenSSL's defaults.
+    if (this.#server instanceof tls.Server) {
+      this.#server.setSecureContext({ ...this.#options.tls, cert, key });
+    }
   }
 
   #onSocket(socket: Socket): void {

@@ -1,0 +1,81 @@
+/**
+ * Headers and body of one request → the facts that scheduling works on, or the reason why the request is refused.
+ * @module
+ */
+import { InferenceRequest } from "../../scheduler/index.ts";
+import type { ErrorCode } from "../errors.ts";
+import { openaiLimits } from "../request/parsers/openai.ts";
+import type { Parser } from "../request/parsers/parser.ts";
+import { hashPrompt } from "../request/prompt-blocks.ts";
+import type { BodyBuffer } from "./body-buffer.ts";
+import type { IngressContext } from "./ingress-context.ts";
+import type { RequestHeaders } from "./request-headers.ts";
+
+/** Why a request is not even submitted. */
+export interface Refusal {
+  readonly code: ErrorCode;
+  readonly detail: string;
+}
+
+const DEFAULT_FAIRNESS_ID = "default-flow";
+const NO_HASHES: InferenceRequest["blockHashes"] = [];
+
+/**
+ * Takes the facts of a request. What the parser has found stays in `context.parsed` until the next request.
+ *
+ * @param parser null = the request is routed on its headers, whatever has come of the body
+ * @param body what has come of it
+ */
+export function requestFacts(
+  context: IngressContext,
+  headers: RequestHeaders,
+  parser: Parser | null,
+  body: BodyBuffer,
+  arrivedAtMs: number,
+): InferenceRequest | Refusal {
+  const { parsed } = context;
+  parsed.reset();
+  let targetModel = "";
+  let promptTokens = 0;
+  let blockHashes = NO_HASHES;
+  if (parser?.needsBody) {
+    const problem = parser.parse(body.pieces, headers.path, parsed);
+    if (problem !== null) return { code: "EPP_REQUEST_BODY_INVALID", detail: problem.message };
+    targetModel = headers.modelRewrite || parsed.model;
+    if (targetModel === "") return { code: "EPP_REQUEST_NO_MODEL", detail: "" };
+    const { modelNameBytesMax } = openaiLimits;
+    if (targetModel.length * UTF8_BYTES_PER_UNIT > modelNameBytesMax) {
+      const bytes = Buffer.byteLength(targetModel);
+      if (bytes > modelNameBytesMax) return nameTooLong(bytes, modelNameBytesMax);
+    }
+    const prompt = hashPrompt(parsed, body.pieces, context.port.hashPlans, targetModel);
+    promptTokens = prompt.promptTokens;
+    blockHashes = prompt.blockHashes;
+  }
+  return new InferenceRequest(
+    {
+      id: headers.requestId,
+      model: parsed.model,
+      targetModel,
+      objective: headers.objective,
+      fairnessId: headers.fairnessId || DEFAULT_FAIRNESS_ID,
+      streaming: parsed.streaming,
+      bodyBytes: body.byteLength,
+      promptTokens,
+      maxOutputTokens: parsed.maxOutputTokens,
+      arrivedAtMs,
+      blockHashes,
+    },
+    context.modelHashes.get(targetModel),
+  );
+}
+
+const UTF8_BYTES_PER_UNIT = 3;
+
+/** Names of bodies are bounded by their parser, so that it is the header's. */
+function nameTooLong(bytes: number, bytesMax: number): Refusal {
+  return {
+    code: "EPP_REQUEST_HEADER_INVALID",
+    detail: `x-llm-d-model-name-rewrite: ${bytes} bytes; at most ${bytesMax} are allowed`,
+  };
+}

@@ -1,0 +1,121 @@
+/**
+ * What one pass over the request headers gives: facts for parsing and scheduling, and the names that must not reach the
+ * model server. Other headers are left where they are: nothing is echoed.
+ * @module
+ */
+import { randomUUID } from "node:crypto";
+import {
+  type HeaderBlock,
+  HeaderId,
+  headerNames,
+  isRemovedFromRequest,
+} from "../../proto/index.ts";
+
+/** Where a request without any path is taken to go. */
+const DEFAULT_PATH = "/v1/completions";
+
+export const requestHeaderLimits = {
+  /**
+   * Characters kept of an id or a name that lives as long as its exchange: ids have 36, Kubernetes names at most 253,
+   * and a client can send as much as the gateway lets through.
+   */
+  keptCharsMax: 256,
+} as const;
+
+export class RequestHeaders {
+  /** As in `:path`, query included. */
+  readonly path: string;
+  /** For logs and decision records only: clients choose it, so it names nothing. */
+  readonly requestId: string;
+  /** The client sent no id, so that ours goes to the model server. */
+  readonly isRequestIdOurs: boolean;
+  /** "" = not told, of these three. */
+  readonly objective: string;
+  readonly fairnessId: string;
+  readonly modelRewrite: string;
+  /** Errors are wanted as gRPC status. */
+  readonly isGrpc: boolean;
+  /** CONNECT, or a change of protocol: the body has no end to wait for. */
+  readonly isUpgrade: boolean;
+  /** Control and output headers that the client sent, each name once. */
+  readonly remove: readonly string[];
+
+  constructor(headers: HeaderBlock) {
+    let path = "";
+    let originalPath = "";
+    let forwardedPath = "";
+    let requestId = "";
+    let isGrpc = false;
+    let isUpgrade = false;
+    let remove = NO_NAMES;
+    const { count, id } = headers;
+    for (let i = 0; i < count; i++) {
+      switch (id[i]) {
+        case 0:
+          break;
+        case HeaderId.path:
+          path = headers.value(i);
+          break;
+        case HeaderId.originalPath:
+          originalPath = headers.value(i);
+          break;
+        case HeaderId.forwardedPath:
+          forwardedPath = headers.value(i);
+          break;
+        case HeaderId.method:
+          if (headers.value(i) === "CONNECT") isUpgrade = true;
+          break;
+        case HeaderId.requestId:
+          requestId = headers.value(i);
+          break;
+        case HeaderId.contentType:
+          isGrpc = headers.value(i).toLowerCase().startsWith("application/grpc");
+          break;
+        case HeaderId.upgrade:
+        case HeaderId.protocol:
+          isUpgrade = true;
+          break;
+        default:
+          if (isRemovedFromRequest(id[i]!)) remove = withName(remove, headerNames[id[i]!]!);
+          break;
+      }
+    }
+    this.path = path || originalPath || forwardedPath || DEFAULT_PATH;
+    this.isRequestIdOurs = requestId === "";
+    this.requestId = this.isRequestIdOurs ? randomUUID() : shortened(requestId);
+    // Control headers are always removed from the request, so a request without any to remove has none.
+    const hasControls = remove.length > 0;
+    this.objective = hasControls
+      ? valueUnder(headers, HeaderId.objective, HeaderId.objectiveAlias)
+      : "";
+    this.fairnessId = hasControls
+      ? valueUnder(headers, HeaderId.fairnessId, HeaderId.fairnessIdAlias)
+      : "";
+    this.modelRewrite = hasControls
+      ? (headers.get(HeaderId.modelRewrite) ?? headers.get(HeaderId.modelRewriteAlias) ?? "")
+      : "";
+    this.isGrpc = isGrpc;
+    this.isUpgrade = isUpgrade;
+    this.remove = remove;
+  }
+}
+
+const NO_NAMES: string[] = [];
+
+/** Adds a name once; most requests have none, and share the empty list. */
+function withName(names: string[], name: string): string[] {
+  if (names === NO_NAMES) return [name];
+  if (!names.includes(name)) names.push(name);
+  return names;
+}
+
+function valueUnder(headers: HeaderBlock, id: number, alias: number): string {
+  return shortened(headers.get(id) ?? headers.get(alias) ?? "");
+}
+
+function shortened(value: string): string {
+  const { keptCharsMax } = requestHeaderLimits;
+  if (value.length <= keptCharsMax) return value;
+  // Through bytes, since a slice would keep the whole text alive.
+  return Buffer.from(value.slice(0, keptCharsMax)).toString();
+}
