@@ -13,9 +13,15 @@ import {
   type Scheduler,
   SeededRandom,
 } from "../scheduler/index.ts";
-import { type ScraperHandle, startScrapers } from "../scrapers/index.ts";
-import { createAdminServer } from "./admin/server.ts";
+import {
+  type ScraperHandle,
+  type ScraperOptions,
+  type ScrapeWarning,
+  startScrapers,
+} from "../scrapers/index.ts";
+import { createAdminServer, listenEverywhere, type PluginState } from "./admin/server.ts";
 import type { Flags } from "./cli/flags.ts";
+import type { FileDiscoveryParameters } from "./config/outer-plugins.ts";
 import { scraperOptions } from "./config/scraper-options.ts";
 import { FileDiscovery } from "./control/file-discovery.ts";
 import { PoolUpdater } from "./control/pool-updater.ts";
@@ -27,6 +33,7 @@ import { InProcessSchedulerPort } from "./ingress/scheduler-port.ts";
 import { createSelfSignedPair, KeyPairWatcher, readKeyPair } from "./ingress/tls.ts";
 import type { AcceptStream } from "./ingress/transport.ts";
 import type { Logger } from "./log.ts";
+import { MeteredPort } from "./metrics/metered-port.ts";
 import { Metrics } from "./metrics/metrics.ts";
 import { collectPoolMetrics } from "./metrics/pool-metrics.ts";
 import { RequestMetrics } from "./metrics/request-metrics.ts";
@@ -51,14 +58,19 @@ export interface AppPorts {
   readonly metrics: number;
 }
 
+/** Stands in for the scrapers where the configuration wants none of what they read. */
+const NO_SCRAPES: Pick<ScraperHandle, "add" | "remove"> = { add: () => {}, remove: () => {} };
+
 export class App {
   readonly #flags: Flags;
+  readonly #config: ResolvedConfig;
   readonly #log: Logger;
   readonly #pool = new EndpointPool();
   readonly #metrics = new Metrics();
   readonly #recorder = new DecisionRecorder(DECISIONS_KEPT);
   readonly #scheduler: Scheduler;
   readonly #scrapers: ScraperHandle;
+  readonly #updater: PoolUpdater;
   readonly #discovery: FileDiscovery;
   readonly #health = new HealthService({ isReady: () => this.#isReady() });
   readonly #admin: ReturnType<typeof createAdminServer>;
@@ -68,13 +80,14 @@ export class App {
   #keyPairs: KeyPairWatcher | null = null;
   #auditTimer: NodeJS.Timeout | undefined;
   #poolKnown = false;
-  #draining = false;
+  #isDraining = false;
   #faults = 0;
   #faultLoggedAtMs = Number.NEGATIVE_INFINITY;
 
   /** @throws ConfigError when plugins refuse their parameters; Error when the mode is not available */
   constructor(flags: Flags, config: ResolvedConfig, log: Logger) {
     this.#flags = flags;
+    this.#config = config;
     this.#log = log;
     const discovery = config.dataLayer.discovery;
     if (discovery === null) {
@@ -91,11 +104,18 @@ export class App {
       recorder: this.#recorder,
       warn: (message: string) => log.warn({ message }, "configuration"),
     });
-    this.#scrapers = startScrapers(scraperOptions(config, flags));
-    this.#discovery = new FileDiscovery({
-      ...(discovery.parameters as { path: string; watchFile: boolean }),
+    const parsers = buildParsers(config.parsers);
+    for (const warning of parsers.warnings) log.warn({ warning }, "configuration");
+    const options = scraperOptions(config, flags);
+    this.#scrapers = this.#startScrapers(options ?? { threads: 0 });
+    this.#updater = new PoolUpdater(
+      this.#pool,
+      options === null ? NO_SCRAPES : this.#scrapers,
       log,
-    });
+    );
+    const { path, watchFile } = discovery.parameters as FileDiscoveryParameters;
+    this.#discovery = new FileDiscovery({ path, watchFile, log });
+    const requestMetrics = new RequestMetrics(this.#metrics);
     const port = new InProcessSchedulerPort({
       scheduler: this.#scheduler,
       pool: this.#pool,
@@ -103,9 +123,15 @@ export class App {
       onFault: (error) => this.#onFault(error),
     });
     this.#context = new IngressContext({
-      port,
-      parsers: buildParsers(config.parsers),
-      metrics: new RequestMetrics(this.#metrics),
+      port: new MeteredPort({
+        port,
+        pool: this.#pool,
+        metrics: this.#metrics,
+        requestMetrics,
+        now: () => performance.now(),
+      }),
+      parsers,
+      metrics: requestMetrics,
       clock,
       limits: {
         messageBytesMax: flags.grpcMaxRecvMsgBytes,
@@ -114,11 +140,12 @@ export class App {
       },
       disableSubsetFilter: flags.disableEndpointSubsetFilter,
       emitScores: flags.emitEndpointScores,
+      onFault: (error) => this.#onFault(error),
     });
     this.#admin = createAdminServer({
       metrics: this.#metrics,
       isReady: () => this.#isReady(),
-      pluginsState: () => this.#scheduler.pluginsState(),
+      pluginsState: () => this.#pluginsState(),
       decisions: (limit) => this.#recorder.newest(limit),
     });
     this.#metrics.onCollect(() => this.#collect());
@@ -127,9 +154,8 @@ export class App {
   /** Loads the endpoints, then listens. @returns the ports in use */
   async start(): Promise<AppPorts> {
     const flags = this.#flags;
-    const updater = new PoolUpdater(this.#pool, this.#scrapers, this.#log);
     await this.#discovery.start((endpoints) => {
-      updater.apply(endpoints);
+      this.#updater.apply(endpoints);
       this.#poolKnown = true;
       this.#health.changed();
     });
@@ -145,22 +171,27 @@ export class App {
       ...(flags.secureServing ? { tls: await this.#tls() } : {}),
     });
     this.#healthServer = new H2Transport({ accept: this.#health.accept, onConnectionError });
-    const [grpc, health] = await Promise.all([
-      this.#extProc.listen(flags.grpcPort),
-      this.#healthServer.listen(flags.grpcHealthPort),
-      this.#admin.listen({ port: flags.metricsPort, host: "::" }),
+    const [grpc, health, metrics] = await Promise.all([
+      named("grpc-port", this.#extProc.listen(flags.grpcPort)),
+      named("grpc-health-port", this.#healthServer.listen(flags.grpcHealthPort)),
+      named("metrics-port", listenEverywhere(this.#admin, flags.metricsPort)),
     ]);
     this.#auditTimer = setInterval(() => this.#scheduler.auditStep(), AUDIT_INTERVAL_MS);
     this.#auditTimer.unref();
-    const address = this.#admin.server.address();
-    const metrics = typeof address === "object" && address !== null ? address.port : 0;
-    this.#log.info({ grpc, health, metrics, endpoints: this.#pool.liveCount }, "serving");
+    const pool = `${flags.poolNamespace}/${flags.poolName}`;
+    const endpoints = this.#pool.liveCount;
+    this.#log.info({ pool, grpc, health, metrics, endpoints }, "serving");
     return { grpc, health, metrics };
+  }
+
+  /** Reads the endpoints file again, watched or not; what comes of it is logged and counted. */
+  reload(): void {
+    void this.#discovery.reload();
   }
 
   /** Takes the process out of service without losing a request; bounded by --drain-grace + --drain-timeout. */
   async drain(): Promise<void> {
-    this.#draining = true;
+    this.#isDraining = true;
     this.#health.changed();
     this.#log.info({ openStreams: this.#context.openStreams }, "draining");
     await new Promise((resolve) => setTimeout(resolve, this.#flags.drainGraceMs));
@@ -183,7 +214,46 @@ export class App {
   }
 
   #isReady(): boolean {
-    return this.#poolKnown && !this.#draining;
+    return this.#poolKnown && !this.#isDraining;
+  }
+
+  #startScrapers(options: ScraperOptions): ScraperHandle {
+    try {
+      return startScrapers({
+        ...options,
+        onWarning: (warning) => this.#onScrapeWarning(warning),
+        onThreadDied: (index, cause, restartMs) =>
+          this.#log.error({ index, cause, restartMs }, "scraper thread died and is started anew"),
+      });
+    } catch (cause) {
+      throw new Error(`metrics-data-source: ${(cause as Error).message}`, { cause });
+    }
+  }
+
+  #onScrapeWarning({ detail, generation, kind, slot }: ScrapeWarning): void {
+    if (this.#pool.columns.generation[slot] !== generation) return; // of an endpoint that is gone
+    const endpoint = this.#pool.metadata(slot).id;
+    this.#log.warn({ endpoint, reason: kind, detail }, "metrics page of an endpoint");
+  }
+
+  /** Every plugin of the configuration: its state, or that it has none. */
+  #pluginsState(): Record<string, PluginState> {
+    const { dataLayer, parsers, plugins } = this.#config;
+    const discovery = dataLayer.discovery!;
+    const sources = dataLayer.sources.flatMap(({ source, extractors }) => [source, ...extractors]);
+    const all = [
+      ...plugins.map(({ definition, name }) => ({ name, type: definition.type })),
+      ...[discovery, ...parsers, ...sources].map(({ name, type }) => ({ name, type })),
+    ];
+    const known = new Map<string, PluginState>(Object.entries(this.#scheduler.pluginsState()));
+    const state = { endpoints: this.#pool.liveCount, ...this.#discovery.stats };
+    known.set(discovery.name, { name: discovery.name, type: discovery.type, state });
+    return Object.fromEntries(
+      all.map((plugin) => [
+        plugin.name,
+        known.get(plugin.name) ?? { ...plugin, message: "has no state to show" },
+      ]),
+    );
   }
 
   async #tls() {
@@ -212,7 +282,10 @@ export class App {
     const nowMs = systemClock.nowMs();
     if (nowMs - this.#faultLoggedAtMs < FAULT_LOG_INTERVAL_MS) return;
     this.#faultLoggedAtMs = nowMs;
-    this.#log.error({ err: error, faults: this.#faults }, "a pick failed; a plain pick was made");
+    this.#log.error(
+      { err: error, faults: this.#faults },
+      "a fault of ours; the request went on as far as it could",
+    );
   }
 
   #collect(): void {
@@ -235,4 +308,11 @@ export class App {
       discovery: this.#discovery.stats,
     });
   }
+}
+
+/** The port, or an error that names the flag to change. */
+function named(flag: string, port: Promise<number>): Promise<number> {
+  return port.catch((cause: Error) => {
+    throw new Error(`--${flag}: ${cause.message}`, { cause });
+  });
 }

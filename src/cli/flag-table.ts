@@ -1,6 +1,7 @@
 /**
- * The one table of flags: upstream's names, types and defaults (llm-d-router: pkg/epp/server/options.go), then ours. A flag
- * whose feature is not in this version says so: it is accepted at the values listed in `inert`, refused at any other.
+ * The one table of flags: upstream's names, types and defaults (llm-d-router: pkg/epp/server/options.go), then ours. Where
+ * upstream has a feature that this version lacks, the flag says so: what would change behavior is refused, what changes
+ * nothing is accepted with a remark. docs/flags.md follows this table.
  * @module
  */
 
@@ -14,17 +15,21 @@ export interface FlagDefinition {
   readonly doc: string;
   /** Environment variable that gives the default. */
   readonly env?: string;
-  /** One-letter alias. */
-  readonly short?: string;
+  /** Least value of an integer, a quantity (bytes) or a duration (ms). */
   readonly min?: number;
+  /** Greatest value, likewise. */
   readonly max?: number;
   readonly choices?: readonly string[];
-  /** Values accepted although the feature is not in this version. */
-  readonly inert?: readonly string[];
+  /** The feature is not in this version: these values mean that it is off, or decide nothing; others are refused. */
+  readonly absent?: readonly string[];
+  /** Any valid value is accepted and decides nothing here. */
+  readonly noEffect?: true;
   /** Setting it at all is an error with this text. */
   readonly removed?: string;
 }
 
+const HOUR_MS = 3_600_000;
+const DAY_MS = 24 * HOUR_MS;
 const port = { type: "integer", min: 0, max: 65_535 } as const;
 const USE_ENGINE_CONFIGS =
   "is no longer supported; describe the metric in engineConfigs of core-metrics-extractor";
@@ -37,13 +42,15 @@ export const flagTable = [
     name: "grpc-max-recv-msg-size",
     type: "quantity",
     default: "64Mi",
+    min: 1,
     doc: "largest gRPC message received",
   },
   {
     name: "grpc-max-send-msg-size",
-    type: "string",
+    type: "quantity",
     default: "",
-    doc: "accepted for compatibility: messages sent are at most 62,000 body bytes and framing",
+    noEffect: true,
+    doc: "messages sent are at most 62,000 body bytes and framing",
   },
   { name: "pool-name", type: "string", default: "", doc: "name of the InferencePool" },
   {
@@ -64,15 +71,15 @@ export const flagTable = [
     name: "endpoint-selector",
     type: "string",
     default: "",
-    inert: [""],
-    doc: "Kubernetes label selector, instead of a pool",
+    absent: [""],
+    doc: "Kubernetes label selector, instead of a pool; endpoints come from a file here (dataLayer.discovery)",
   },
   {
     name: "endpoint-target-ports",
     type: "list",
     default: "",
-    inert: [""],
-    doc: "target ports, with --endpoint-selector",
+    absent: [""],
+    doc: "target ports of --endpoint-selector; endpoints come from a file here (dataLayer.discovery)",
   },
   {
     name: "disable-endpoint-subset-filter",
@@ -90,88 +97,106 @@ export const flagTable = [
     name: "refresh-metrics-interval",
     type: "duration",
     default: "50ms",
-    doc: "time between two scrapes of an endpoint; at least 50ms",
+    max: HOUR_MS,
+    doc: "time between two scrapes of an endpoint; less than 50ms is raised to it",
   },
   {
     name: "refresh-prometheus-metrics-interval",
     type: "duration",
     default: "5s",
-    doc: "accepted for compatibility: pool gauges are computed at each exposition",
+    noEffect: true,
+    doc: "pool gauges are computed at each exposition",
   },
   {
     name: "metrics-staleness-threshold",
     type: "duration",
     default: "2s",
-    doc: "age at which an endpoint no longer counts as ready in metrics",
+    doc: "age of its newest good scrape at which an endpoint no longer counts as ready in metrics",
   },
   {
     name: "total-queued-requests-metric",
     type: "string",
     default: "",
     removed: USE_ENGINE_CONFIGS,
-    doc: "removed",
+    doc: "described in engineConfigs of core-metrics-extractor now",
   },
   {
     name: "total-running-requests-metric",
     type: "string",
     default: "",
     removed: USE_ENGINE_CONFIGS,
-    doc: "removed",
+    doc: "described in engineConfigs of core-metrics-extractor now",
   },
   {
     name: "kv-cache-usage-percentage-metric",
     type: "string",
     default: "",
     removed: USE_ENGINE_CONFIGS,
-    doc: "removed",
+    doc: "described in engineConfigs of core-metrics-extractor now",
   },
   {
     name: "lora-info-metric",
     type: "string",
     default: "",
     removed: USE_ENGINE_CONFIGS,
-    doc: "removed",
+    doc: "described in engineConfigs of core-metrics-extractor now",
   },
   {
     name: "cache-info-metric",
     type: "string",
     default: "",
     removed: USE_ENGINE_CONFIGS,
-    doc: "removed",
+    doc: "described in engineConfigs of core-metrics-extractor now",
   },
-  { name: "v", type: "integer", default: "2", doc: "verbosity: 2 default, 4 debug, 5 trace" },
-  { name: "zap-devel", type: "boolean", default: "true", doc: "accepted for compatibility" },
+  {
+    name: "v",
+    type: "integer",
+    default: "2",
+    doc: "verbosity: 2 default, 4 debug, 5 trace; below 0 is 2",
+  },
+  {
+    name: "zap-devel",
+    type: "boolean",
+    default: "true",
+    noEffect: true,
+    doc: "logs are JSON lines in either mode",
+  },
   {
     name: "zap-encoder",
     type: "string",
     default: "json",
     choices: ["json", "console"],
-    doc: "accepted for compatibility: logs are JSON lines",
+    noEffect: true,
+    doc: "logs are JSON lines",
   },
   {
     name: "zap-log-level",
     type: "string",
     default: "",
-    doc: "debug, info, error, panic or a verbosity; overrides -v",
+    doc: "debug, info, error, panic or a verbosity above 0; overrides -v",
   },
   {
     name: "zap-stacktrace-level",
     type: "string",
     default: "",
-    doc: "accepted for compatibility",
+    choices: ["", "info", "error", "panic"],
+    noEffect: true,
+    doc: "errors carry their stack at any level",
   },
   {
     name: "zap-time-encoding",
     type: "string",
     default: "",
-    doc: "accepted for compatibility: times are ISO 8601",
+    choices: ["", "epoch", "millis", "nano", "iso8601", "rfc3339", "rfc3339nano"],
+    noEffect: true,
+    doc: "times are ISO 8601",
   },
   {
     name: "tracing",
     type: "boolean",
     default: "false",
-    inert: ["true", "false"],
-    doc: "OpenTelemetry traces: none are made by this version",
+    absent: ["true", "false"],
+    doc: "OpenTelemetry traces; none are made",
   },
   {
     name: "health-checking",
@@ -183,8 +208,8 @@ export const flagTable = [
     name: "enable-pprof",
     type: "boolean",
     default: "false",
-    inert: ["true", "false"],
-    doc: "Go profiles: there are none",
+    absent: ["true", "false"],
+    doc: "Go profiles; there are none to serve",
   },
   {
     name: "cert-path",
@@ -216,42 +241,43 @@ export const flagTable = [
     name: "metrics-endpoint-auth",
     type: "boolean",
     default: "false",
-    inert: ["true", "false"],
-    doc: "authentication of the metrics port: not without Kubernetes",
+    absent: ["false"],
+    doc: "authentication of the metrics port by Kubernetes; the port is open to whoever reaches it",
   },
   {
     name: "metrics-client-ca-file",
     type: "string",
     default: "",
-    inert: [""],
-    doc: "mTLS on the metrics port",
+    absent: [""],
+    doc: "mTLS on the metrics port, which is plain HTTP here",
   },
   {
     name: "metrics-cert-dir",
     type: "string",
     default: "",
-    inert: [""],
-    doc: "TLS on the metrics port",
+    absent: [""],
+    doc: "TLS on the metrics port, which is plain HTTP here",
   },
   {
     name: "enable-grpc-stream-metrics",
     type: "boolean",
     default: "false",
-    inert: ["false"],
-    doc: "upstream's ext_proc stream families (endpoint_picker_open_streams is always there)",
+    absent: ["false"],
+    doc: "metric families of ext_proc streams; endpoint_picker_open_streams is always there",
   },
   {
     name: "ha-enable-leader-election",
     type: "boolean",
     default: "false",
-    inert: ["false"],
-    doc: "leader election",
+    absent: ["false"],
+    doc: "leader election; every replica serves",
   },
   {
     name: "drain-timeout",
     type: "duration",
     default: "30s",
-    doc: "time that open streams have to finish after the grace",
+    max: DAY_MS,
+    doc: "time that open streams have to finish after --drain-grace",
   },
   {
     name: "config-file",
@@ -270,19 +296,22 @@ export const flagTable = [
     name: "drain-grace",
     type: "duration",
     default: "5s",
-    doc: "ours: time as NOT_SERVING in which everything is still served",
+    max: DAY_MS,
+    doc: "**ours**: time as NOT_SERVING in which everything is still served",
   },
   {
     name: "max-request-body-size",
     type: "quantity",
     default: "64Mi",
-    doc: "ours: larger request bodies are answered with 413",
+    min: 1,
+    doc: "**ours**: larger request bodies are answered with 413",
   },
   {
     name: "max-inflight-body-bytes",
     type: "quantity",
     default: "1Gi",
-    doc: "ours: request bodies held at one time; 503 above",
+    min: 1,
+    doc: "**ours**: request bodies held at one time; 503 above",
   },
   {
     name: "threads",
@@ -290,15 +319,16 @@ export const flagTable = [
     default: "1",
     min: 0,
     max: 16,
-    doc: "ours: scraper threads; 0 = scrape on the main thread",
+    doc: "**ours**: scraper threads; 0 = scrape on the main thread",
   },
   {
     name: "log-level",
     type: "string",
     default: "",
     choices: ["", "trace", "debug", "info", "warn", "error", "fatal"],
-    doc: "ours: overrides -v",
+    doc: "**ours**: overrides -v and --zap-log-level",
   },
+  { name: "help", type: "boolean", default: "false", doc: "print the flags and exit; also -h" },
 ] as const satisfies readonly FlagDefinition[];
 
 export type FlagName = (typeof flagTable)[number]["name"];

@@ -1,9 +1,11 @@
 /**
- * argv → Flags, in Go's spelling: `--flag value`, `--flag=value`, one dash or two, `-v 1`; a boolean takes a value only
- * after `=`. All problems are told at once.
+ * argv → Flags, in Go's spelling: `--flag value`, `--flag=value`, one dash or two, `-v 1`, `-v1`; a boolean takes a value
+ * only after `=`. All problems are told at once.
  * @module
  */
+import { getCiphers } from "node:tls";
 import { didYouMean } from "../../scheduler/index.ts";
+import { SCRAPE_INTERVAL_MS_MIN } from "../../scrapers/index.ts";
 import { parseBoolean, parseDurationMs, parseQuantity } from "../config/quantity.ts";
 import { type FlagDefinition, type FlagName, flagTable } from "./flag-table.ts";
 
@@ -26,7 +28,7 @@ export interface Flags {
   readonly enableCertReload: boolean;
   readonly secureServing: boolean;
   readonly tlsMinVersion: "" | "TLSv1" | "TLSv1.1" | "TLSv1.2" | "TLSv1.3";
-  /** OpenSSL names. */
+  /** OpenSSL names, those of TLS 1.3 among them; empty = the library's choice. */
   readonly tlsCipherSuites: readonly string[];
   readonly drainGraceMs: number;
   readonly drainTimeoutMs: number;
@@ -39,48 +41,65 @@ export interface Flags {
 }
 
 export type FlagsResult =
-  | { readonly ok: true; readonly flags: Flags; readonly notices: readonly string[] }
-  | { readonly ok: false; readonly problems: readonly string[] };
+  | { readonly kind: "flags"; readonly flags: Flags; readonly notices: readonly string[] }
+  | { readonly kind: "help" }
+  | { readonly kind: "problems"; readonly problems: readonly string[] };
 
 type Value = string | number | boolean | readonly string[];
 
-const TLS_VERSIONS: Readonly<Record<string, Flags["tlsMinVersion"]>> = {
-  "": "",
-  VersionTLS10: "TLSv1",
-  VersionTLS11: "TLSv1.1",
-  VersionTLS12: "TLSv1.2",
-  VersionTLS13: "TLSv1.3",
-};
+const TLS_VERSIONS: ReadonlyMap<string, Flags["tlsMinVersion"]> = new Map([
+  ["", ""],
+  ["VersionTLS10", "TLSv1"],
+  ["VersionTLS11", "TLSv1.1"],
+  ["VersionTLS12", "TLSv1.2"],
+  ["VersionTLS13", "TLSv1.3"],
+]);
 
-/** IANA names, as Go spells them, to OpenSSL's. TLS 1.3 suites are not configurable. */
-const CIPHERS: Readonly<Record<string, string>> = {
-  TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256: "ECDHE-ECDSA-AES128-GCM-SHA256",
-  TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256: "ECDHE-RSA-AES128-GCM-SHA256",
-  TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384: "ECDHE-ECDSA-AES256-GCM-SHA384",
-  TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384: "ECDHE-RSA-AES256-GCM-SHA384",
-  TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256: "ECDHE-ECDSA-CHACHA20-POLY1305",
-  TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256: "ECDHE-RSA-CHACHA20-POLY1305",
-  TLS_ECDHE_ECDSA_WITH_AES_128_CBC_SHA: "ECDHE-ECDSA-AES128-SHA",
-  TLS_ECDHE_ECDSA_WITH_AES_128_CBC_SHA256: "ECDHE-ECDSA-AES128-SHA256",
-  TLS_ECDHE_ECDSA_WITH_AES_256_CBC_SHA: "ECDHE-ECDSA-AES256-SHA",
-  TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA: "ECDHE-RSA-AES128-SHA",
-  TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA256: "ECDHE-RSA-AES128-SHA256",
-  TLS_ECDHE_RSA_WITH_AES_256_CBC_SHA: "ECDHE-RSA-AES256-SHA",
-  TLS_RSA_WITH_AES_128_GCM_SHA256: "AES128-GCM-SHA256",
-  TLS_RSA_WITH_AES_256_GCM_SHA384: "AES256-GCM-SHA384",
-  TLS_RSA_WITH_AES_128_CBC_SHA: "AES128-SHA",
-  TLS_RSA_WITH_AES_128_CBC_SHA256: "AES128-SHA256",
-  TLS_RSA_WITH_AES_256_CBC_SHA: "AES256-SHA",
-  TLS_RSA_WITH_3DES_EDE_CBC_SHA: "DES-CBC3-SHA",
-  TLS_ECDHE_RSA_WITH_3DES_EDE_CBC_SHA: "ECDHE-RSA-DES-CBC3-SHA",
-};
+/** TLS 1.3 suites have one name everywhere. They can not be chosen, in Go either: a list of others must not turn them off. */
+const TLS13_SUITES = [
+  "TLS_AES_128_GCM_SHA256",
+  "TLS_AES_256_GCM_SHA384",
+  "TLS_CHACHA20_POLY1305_SHA256",
+] as const;
 
-const ZAP_LEVELS: Readonly<Record<string, string>> = {
-  debug: "debug",
-  info: "info",
-  error: "error",
-  panic: "fatal",
-};
+/** Names as Go spells them, insecure ones included, to OpenSSL's. */
+const CIPHERS: ReadonlyMap<string, string> = new Map([
+  ["TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256", "ECDHE-ECDSA-AES128-GCM-SHA256"],
+  ["TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256", "ECDHE-RSA-AES128-GCM-SHA256"],
+  ["TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384", "ECDHE-ECDSA-AES256-GCM-SHA384"],
+  ["TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384", "ECDHE-RSA-AES256-GCM-SHA384"],
+  ["TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256", "ECDHE-ECDSA-CHACHA20-POLY1305"],
+  ["TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256", "ECDHE-RSA-CHACHA20-POLY1305"],
+  ["TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305", "ECDHE-ECDSA-CHACHA20-POLY1305"],
+  ["TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305", "ECDHE-RSA-CHACHA20-POLY1305"],
+  ["TLS_ECDHE_ECDSA_WITH_AES_128_CBC_SHA", "ECDHE-ECDSA-AES128-SHA"],
+  ["TLS_ECDHE_ECDSA_WITH_AES_128_CBC_SHA256", "ECDHE-ECDSA-AES128-SHA256"],
+  ["TLS_ECDHE_ECDSA_WITH_AES_256_CBC_SHA", "ECDHE-ECDSA-AES256-SHA"],
+  ["TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA", "ECDHE-RSA-AES128-SHA"],
+  ["TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA256", "ECDHE-RSA-AES128-SHA256"],
+  ["TLS_ECDHE_RSA_WITH_AES_256_CBC_SHA", "ECDHE-RSA-AES256-SHA"],
+  ["TLS_RSA_WITH_AES_128_GCM_SHA256", "AES128-GCM-SHA256"],
+  ["TLS_RSA_WITH_AES_256_GCM_SHA384", "AES256-GCM-SHA384"],
+  ["TLS_RSA_WITH_AES_128_CBC_SHA", "AES128-SHA"],
+  ["TLS_RSA_WITH_AES_128_CBC_SHA256", "AES128-SHA256"],
+  ["TLS_RSA_WITH_AES_256_CBC_SHA", "AES256-SHA"],
+  ["TLS_RSA_WITH_3DES_EDE_CBC_SHA", "DES-CBC3-SHA"],
+  ["TLS_ECDHE_RSA_WITH_3DES_EDE_CBC_SHA", "ECDHE-RSA-DES-CBC3-SHA"],
+  ["TLS_RSA_WITH_RC4_128_SHA", "RC4-SHA"],
+  ["TLS_ECDHE_RSA_WITH_RC4_128_SHA", "ECDHE-RSA-RC4-SHA"],
+  ["TLS_ECDHE_ECDSA_WITH_RC4_128_SHA", "ECDHE-ECDSA-RC4-SHA"],
+]);
+
+/** Levels of zap, which counts no case, to ours. */
+const ZAP_LEVELS: ReadonlyMap<string, string> = new Map([
+  ["debug", "debug"],
+  ["info", "info"],
+  ["error", "error"],
+  ["panic", "fatal"],
+]);
+
+const VERBOSITY_DEFAULT = 2;
+const HOUR_MS = 3_600_000;
 
 const byName = new Map<string, FlagDefinition>(flagTable.map((flag) => [flag.name, flag]));
 
@@ -91,48 +110,92 @@ export function parseFlags(
 ): FlagsResult {
   const problems: string[] = [];
   const given = readArguments(argv, problems);
+  if (parseBoolean(given.get("help") ?? "") === true) return { kind: "help" };
   const values = new Map<FlagName, Value>();
   const notices: string[] = [];
   for (const definition of flagTable as readonly FlagDefinition[]) {
-    const text = given.get(definition.name);
+    const { name } = definition;
+    const text = given.get(name);
     if (text !== undefined && definition.removed !== undefined) {
-      problems.push(`--${definition.name} ${definition.removed}`);
+      problems.push(`--${name} ${definition.removed}`);
       continue;
     }
-    if (text !== undefined && definition.inert !== undefined) {
-      if (!definition.inert.includes(text)) {
-        problems.push(`--${definition.name}=${text} is not supported by this version`);
-      } else if (text === "true") {
-        notices.push(`--${definition.name} has no effect in this version: ${definition.doc}`);
-      }
+    const fallback = definition.env === undefined ? "" : (env[definition.env] ?? "");
+    // Given but empty means not given where empty is no value (`--grpc-max-recv-msg-size=`, `--pool-namespace=`).
+    const isGiven = text !== undefined && (text !== "" || keepsEmpty(definition));
+    const value = convert(definition, isGiven ? text : fallback || definition.default);
+    if (value instanceof Error) {
+      problems.push(`--${name}: ${value.message}`);
+      continue;
     }
-    const fallback = definition.env === undefined ? undefined : env[definition.env] || undefined;
-    const value = convert(definition, text ?? fallback ?? definition.default);
-    if (value instanceof Error) problems.push(`--${definition.name}: ${value.message}`);
-    else values.set(definition.name as FlagName, value);
+    values.set(name as FlagName, value);
+    if (text !== undefined) remarkOnAbsence(definition, text, value, problems, notices);
   }
-  if (problems.length > 0) return { ok: false, problems };
+  if (problems.length > 0) return { kind: "problems", problems };
   return assemble(values, notices);
 }
 
+function keepsEmpty({ env, type }: FlagDefinition): boolean {
+  return type !== "quantity" && env === undefined;
+}
+
+/** A feature that is not here is never asked for in silence. */
+function remarkOnAbsence(
+  { absent, default: usual, doc, name, noEffect }: FlagDefinition,
+  text: string,
+  value: Value,
+  problems: string[],
+  notices: string[],
+): void {
+  if (noEffect && text !== usual) notices.push(`--${name} has no effect: ${doc}`);
+  if (absent === undefined) return;
+  // Booleans have several spellings.
+  const canonical = String(value);
+  if (!absent.includes(canonical)) {
+    problems.push(`--${name}=${text} is not supported by this version: ${doc}`);
+  } else if (canonical === "true") {
+    notices.push(`--${name} has no effect in this version: ${doc}`);
+  }
+}
+
+/** One dash or two, name, and perhaps a value behind `=`. */
+const ARGUMENT = /^--?([^-=\s][^=\s]*)(?:=([\s\S]*))?$/;
+
 function readArguments(argv: readonly string[], problems: string[]): Map<string, string> {
   const given = new Map<string, string>();
+  let lastBoolean = "";
+  let isEnded = false;
   for (let i = 0; i < argv.length; i++) {
-    const match = /^--?([a-zA-Z][a-zA-Z0-9-]*)(?:=([\s\S]*))?$/.exec(argv[i]!);
-    if (match === null) {
-      problems.push(`unexpected argument "${argv[i]}"`);
+    const argument = argv[i]!;
+    const previous = lastBoolean;
+    lastBoolean = "";
+    if (argument === "--" && !isEnded) {
+      isEnded = true; // flags end here for pflag; what follows is an argument, and there are none
       continue;
     }
-    const name = match[1]!;
+    const match = isEnded ? null : ARGUMENT.exec(argument);
+    if (match === null) {
+      const isValue = previous !== "" && parseBoolean(argument) !== null;
+      const hint = isValue ? `; a boolean takes its value so: --${previous}=${argument}` : "";
+      problems.push(`unexpected argument "${argument}"${hint}`);
+      continue;
+    }
+    let [, name, value] = match as unknown as [string, string, string | undefined];
+    if (argument === "-h") name = "help";
+    // A shorthand takes its value without a blank too: -v4.
+    const attached = /^-v(\d+)$/.exec(argument);
+    if (attached !== null) [name, value] = ["v", attached[1]];
     const definition = byName.get(name);
     if (definition === undefined) {
       problems.push(`unknown flag --${name}${didYouMean(name, [...byName.keys()])}`);
       // What follows an unknown flag is most likely its value.
-      if (match[2] === undefined && argv[i + 1] !== undefined && !argv[i + 1]!.startsWith("-")) i++;
+      if (value === undefined && argv[i + 1] !== undefined && !argv[i + 1]!.startsWith("-")) i++;
       continue;
     }
-    let value = match[2];
-    if (value === undefined && definition.type === "boolean") value = "true";
+    if (value === undefined && definition.type === "boolean") {
+      value = "true";
+      lastBoolean = name;
+    }
     if (value === undefined) {
       value = argv[++i];
       if (value === undefined) {
@@ -148,9 +211,12 @@ function readArguments(argv: readonly string[], problems: string[]): Map<string,
 }
 
 function convert(definition: FlagDefinition, text: string): Value | Error {
-  const { choices, max, min, type } = definition;
+  const { choices, type } = definition;
   if (choices !== undefined && !choices.includes(text)) {
-    return new Error(`must be one of ${choices.map((c) => `"${c}"`).join(", ")}, got "${text}"`);
+    const words = choices.filter((choice) => choice !== "").map((choice) => `"${choice}"`);
+    return new Error(
+      `must be ${words.length > 1 ? "one of " : ""}${words.join(", ")}, got "${text}"`,
+    );
   }
   switch (type) {
     case "string":
@@ -161,21 +227,36 @@ function convert(definition: FlagDefinition, text: string): Value | Error {
       return parseBoolean(text) ?? new Error(`must be true or false, got "${text}"`);
     case "duration": {
       const ms = parseDurationMs(text);
-      return ms !== null && ms >= 0
-        ? ms
-        : new Error(`must be a duration like "30s" or "1m30s", got "${text}"`);
-    }
-    case "quantity":
-      return parseQuantity(text) ?? new Error(`must be a quantity like "64Mi", got "${text}"`);
-    case "integer": {
-      const value = /^-?\d+$/.test(text) ? Number(text) : Number.NaN;
-      if (Number.isNaN(value)) return new Error(`must be an integer, got "${text}"`);
-      if (min !== undefined && (value < min || value > max!)) {
-        return new Error(`must be ${min} to ${max}, got ${value}`);
+      if (ms === null || ms < 0) {
+        return new Error(`must be a duration like "30s" or "1m30s", got "${text}"`);
       }
-      return value;
+      return within(definition, ms, text, (bound) => `${bound / HOUR_MS}h`);
+    }
+    case "quantity": {
+      if (text === "") return 0;
+      const bytes = parseQuantity(text);
+      if (bytes === null) return new Error(`must be a quantity like "64Mi", got "${text}"`);
+      return within(definition, bytes, text, String);
+    }
+    case "integer": {
+      if (!/^[+-]?\d+$/.test(text)) return new Error(`must be an integer, got "${text}"`);
+      return within(definition, Number(text), text, String);
     }
   }
+}
+
+function within(
+  { max = Number.POSITIVE_INFINITY, min = Number.NEGATIVE_INFINITY }: FlagDefinition,
+  value: number,
+  text: string,
+  show: (bound: number) => string,
+): number | Error {
+  if (value >= min && value <= max) return value;
+  if (max === Number.POSITIVE_INFINITY)
+    return new Error(`must be at least ${show(min)}, got ${text}`);
+  if (min === Number.NEGATIVE_INFINITY)
+    return new Error(`must be at most ${show(max)}, got ${text}`);
+  return new Error(`must be ${show(min)} to ${show(max)}, got ${text}`);
 }
 
 function assemble(values: ReadonlyMap<FlagName, Value>, notices: string[]): FlagsResult {
@@ -183,37 +264,22 @@ function assemble(values: ReadonlyMap<FlagName, Value>, notices: string[]): Flag
   const text = (name: FlagName): string => values.get(name) as string;
   const number = (name: FlagName): number => values.get(name) as number;
   const boolean = (name: FlagName): boolean => values.get(name) as boolean;
-  const list = (name: FlagName): readonly string[] => values.get(name) as readonly string[];
   if (text("config-file") !== "" && text("config-text") !== "") {
     problems.push("--config-file and --config-text can not be given together");
   }
   if (text("pool-name") === "") problems.push("--pool-name must be given");
-  const ciphers = list("tls-cipher-suites").map((name) => {
-    const cipher = CIPHERS[name];
-    if (cipher === undefined) {
-      problems.push(
-        `--tls-cipher-suites: "${name}" is not known${didYouMean(name, Object.keys(CIPHERS))}`,
-      );
-    }
-    return cipher ?? "";
-  });
-  let verbosity = number("v");
-  if (verbosity < 0) verbosity = 2;
-  let logLevel = text("log-level");
-  const zapLevel = text("zap-log-level");
-  if (logLevel === "" && zapLevel !== "") {
-    if (/^\d+$/.test(zapLevel) && Number(zapLevel) > 0) verbosity = Number(zapLevel);
-    else if (ZAP_LEVELS[zapLevel] !== undefined) logLevel = ZAP_LEVELS[zapLevel];
-    else {
-      problems.push(
-        `--zap-log-level: must be debug, info, error, panic or an integer above 0, got "${zapLevel}"`,
-      );
-    }
+  checkPorts(number, problems);
+  const tlsCipherSuites = toCiphers(values.get("tls-cipher-suites") as readonly string[], problems);
+  const levels = toLevels(number("v"), text("zap-log-level"), problems);
+  remarkOnPairs(text, boolean, notices);
+  const refreshMetricsIntervalMs = Math.max(
+    number("refresh-metrics-interval"),
+    SCRAPE_INTERVAL_MS_MIN,
+  );
+  if (number("refresh-metrics-interval") < SCRAPE_INTERVAL_MS_MIN) {
+    notices.push(`--refresh-metrics-interval is raised to ${SCRAPE_INTERVAL_MS_MIN}ms`);
   }
-  if (number("refresh-metrics-interval") < 50) {
-    notices.push("--refresh-metrics-interval is raised to 50ms");
-  }
-  if (problems.length > 0) return { ok: false, problems };
+  if (problems.length > 0) return { kind: "problems", problems };
   const flags: Flags = {
     grpcPort: number("grpc-port"),
     grpcHealthPort: number("grpc-health-port"),
@@ -223,16 +289,16 @@ function assemble(values: ReadonlyMap<FlagName, Value>, notices: string[]): Flag
     poolNamespace: text("pool-namespace"),
     disableEndpointSubsetFilter: boolean("disable-endpoint-subset-filter"),
     emitEndpointScores: boolean("emit-endpoint-scores"),
-    refreshMetricsIntervalMs: number("refresh-metrics-interval"),
+    refreshMetricsIntervalMs,
     metricsStalenessThresholdMs: number("metrics-staleness-threshold"),
-    verbosity,
-    logLevel,
+    verbosity: levels.verbosity,
+    logLevel: text("log-level") === "" ? levels.logLevel : text("log-level"),
     healthChecking: boolean("health-checking"),
     certPath: text("cert-path"),
     enableCertReload: boolean("enable-cert-reload"),
     secureServing: boolean("secure-serving"),
-    tlsMinVersion: TLS_VERSIONS[text("tls-min-version")]!,
-    tlsCipherSuites: ciphers,
+    tlsMinVersion: TLS_VERSIONS.get(text("tls-min-version"))!,
+    tlsCipherSuites,
     drainGraceMs: number("drain-grace"),
     drainTimeoutMs: number("drain-timeout"),
     configFile: text("config-file"),
@@ -242,14 +308,87 @@ function assemble(values: ReadonlyMap<FlagName, Value>, notices: string[]): Flag
     maxInflightBodyBytes: number("max-inflight-body-bytes"),
     threads: number("threads"),
   };
-  return { ok: true, flags, notices };
+  return { kind: "flags", flags, notices };
+}
+
+/** Two services on one port would fail later, with the second one's flag unnamed. */
+function checkPorts(number: (name: FlagName) => number, problems: string[]): void {
+  const names = ["grpc-port", "grpc-health-port", "metrics-port"] as const;
+  names.forEach((name, i) => {
+    const port = number(name);
+    const first = names.slice(0, i).find((other) => number(other) === port);
+    if (port !== 0 && first !== undefined)
+      problems.push(`--${first} and --${name} are both ${port}`);
+  });
+}
+
+function toCiphers(names: readonly string[], problems: string[]): readonly string[] {
+  const tls13: readonly string[] = TLS13_SUITES;
+  const offered = new Set(getCiphers());
+  const chosen: string[] = [];
+  for (const name of names) {
+    if (tls13.includes(name)) continue;
+    const cipher = CIPHERS.get(name);
+    if (cipher === undefined) {
+      const known = [...CIPHERS.keys(), ...tls13];
+      problems.push(`--tls-cipher-suites: "${name}" is not known${didYouMean(name, known)}`);
+    } else if (offered.has(cipher.toLowerCase())) chosen.push(cipher);
+    else problems.push(`--tls-cipher-suites: "${name}" is not offered by this version of OpenSSL`);
+  }
+  return names.length === 0 ? [] : [...tls13, ...chosen];
+}
+
+function toLevels(
+  v: number,
+  zapLevel: string,
+  problems: string[],
+): { verbosity: number; logLevel: string } {
+  const verbosity = v < 0 ? VERBOSITY_DEFAULT : v;
+  if (zapLevel === "") return { verbosity, logLevel: "" };
+  const logLevel = ZAP_LEVELS.get(zapLevel.toLowerCase());
+  if (logLevel !== undefined) return { verbosity, logLevel };
+  if (/^\d+$/.test(zapLevel) && Number(zapLevel) > 0) {
+    return { verbosity: Number(zapLevel), logLevel: "" };
+  }
+  problems.push(
+    `--zap-log-level: must be debug, info, error, panic or an integer above 0, got "${zapLevel}"`,
+  );
+  return { verbosity, logLevel: "" };
+}
+
+/** Flags that do nothing without another one. */
+function remarkOnPairs(
+  text: (name: FlagName) => string,
+  boolean: (name: FlagName) => boolean,
+  notices: string[],
+): void {
+  if (boolean("enable-cert-reload") && text("cert-path") === "") {
+    notices.push("--enable-cert-reload has no effect without --cert-path");
+  }
+  if (text("cert-path") !== "" && !boolean("secure-serving")) {
+    notices.push("--cert-path has no effect with --secure-serving=false");
+  }
 }
 
 /** Text of --help. */
 export function flagHelp(): string {
-  const rows = flagTable.map(({ default: value, doc, name }) => {
+  const rows = (flagTable as readonly FlagDefinition[]).map((definition) => {
+    const { default: value, doc, name } = definition;
     const shown = value === "" ? "" : ` (default ${value})`;
-    return `  --${name.padEnd(38)} ${doc}${shown}`;
+    const state = availabilityOf(definition);
+    return `  --${name.padEnd(38)} ${doc.replaceAll("*", "")}${shown}${state === "" ? "" : ` [${state}]`}`;
   });
   return `Usage: endpoint-picker [flags]\n\n${rows.join("\n")}\n`;
+}
+
+/** What this version makes of a flag, "" when it does all that the flag says. */
+export function availabilityOf({ absent, noEffect, removed }: FlagDefinition): string {
+  if (removed !== undefined) return "refused";
+  if (noEffect) return "no effect";
+  if (absent === undefined) return "";
+  const accepted = absent.filter((value) => value !== "");
+  if (accepted.length === 0) return "not available: refused when set";
+  return accepted.includes("true")
+    ? "not available: accepted, no effect"
+    : `not available: only ${accepted.join(", ")}`;
 }

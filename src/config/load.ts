@@ -3,7 +3,6 @@
  * @module
  */
 import { readFile, stat } from "node:fs/promises";
-import { parseDocument } from "yaml";
 import {
   type ConfigProblem,
   defaultDocument,
@@ -12,11 +11,12 @@ import {
   resolveConfig,
 } from "../../scheduler/index.ts";
 import { outerRegistry } from "./outer-plugins.ts";
+import { decodeUtf8, parseYaml } from "./yaml.ts";
 
 /** Largest configuration, bytes. */
 export const CONFIG_BYTES_MAX = 1024 * 1024;
-/** Aliases expanded in one document: a few anchors are fine, a bomb is not. */
-const ALIASES_MAX = 100;
+
+const TEXT_FLAG = "--config-text";
 
 export interface LoadOptions {
   /** --config-file; "" = none. */
@@ -26,23 +26,32 @@ export interface LoadOptions {
   readonly allowExperimental: boolean;
 }
 
-/** Reads, parses and resolves. Without file and text the default configuration is used. */
+/** Reads, parses and resolves. Without file and text, or with an empty file, the default configuration is used. */
 export async function loadConfig(options: LoadOptions): Promise<ResolveResult> {
   const { file = "", text = "" } = options;
   if (file !== "" && text !== "") {
-    return failed("--config-file", "can not be combined with --config-text");
+    return failed([{ path: "--config-file", message: `can not be combined with ${TEXT_FLAG}` }]);
   }
   const registries = { scheduling: pluginRegistry, outer: outerRegistry };
-  if (file === "" && text === "") return resolveConfig(defaultDocument, registries, options);
   const source = file === "" ? text : await readConfigFile(file);
-  if (typeof source !== "string") return { ok: false, problems: [source] };
-  const parsed = parseConfigText(source, file === "" ? "--config-text" : file);
-  if ("problems" in parsed) return { ok: false, problems: parsed.problems };
+  if (typeof source !== "string") return failed([source]);
+  if (source === "") {
+    const result = resolveConfig(defaultDocument, registries, options);
+    if (file === "" || !result.ok) return result;
+    // Upstream takes an empty file so; that it is meant is unlikely.
+    const warning = `${file}: is empty, the built-in configuration is used`;
+    return {
+      ok: true,
+      config: { ...result.config, warnings: [warning, ...result.config.warnings] },
+    };
+  }
+  const parsed = parseConfigText(source, file === "" ? TEXT_FLAG : file);
+  if ("problems" in parsed) return failed(parsed.problems);
   return resolveConfig(parsed.document, registries, options);
 }
 
-function failed(path: string, message: string): ResolveResult {
-  return { ok: false, problems: [{ path, message }] };
+function failed(problems: readonly ConfigProblem[]): ResolveResult {
+  return { ok: false, problems };
 }
 
 async function readConfigFile(path: string): Promise<string | ConfigProblem> {
@@ -51,7 +60,7 @@ async function readConfigFile(path: string): Promise<string | ConfigProblem> {
     if (size > CONFIG_BYTES_MAX) {
       return { path, message: `is larger than ${CONFIG_BYTES_MAX} bytes (${size})` };
     }
-    return await readFile(path, "utf8");
+    return decodeUtf8(await readFile(path));
   } catch (error) {
     return { path, message: `can not be read: ${(error as Error).message}` };
   }
@@ -65,18 +74,12 @@ export function parseConfigText(
   if (Buffer.byteLength(text) > CONFIG_BYTES_MAX) {
     return { problems: [{ path: name, message: `is larger than ${CONFIG_BYTES_MAX} bytes` }] };
   }
-  const document = parseDocument(text, { uniqueKeys: true, prettyErrors: true });
-  if (document.errors.length > 0) {
-    return {
-      problems: document.errors.map(({ message, linePos }) => ({
-        path: linePos ? `${name}:${linePos[0].line}:${linePos[0].col}` : name,
-        message: `failed to decode configuration: ${message.split("\n")[0]}`,
-      })),
-    };
-  }
-  try {
-    return { document: document.toJS({ maxAliasCount: ALIASES_MAX }) };
-  } catch (error) {
-    return { problems: [{ path: name, message: (error as Error).message }] };
-  }
+  const result = parseYaml(text);
+  if ("value" in result) return { document: result.value };
+  return {
+    problems: result.problems.map(({ column, line, message }) => ({
+      path: line === 0 ? name : `${name}:${line}:${column}`,
+      message: `failed to decode configuration: ${message}`,
+    })),
+  };
 }

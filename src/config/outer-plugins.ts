@@ -5,19 +5,35 @@
  */
 import { z } from "zod";
 import type { OuterDefinition, OuterRegistry } from "../../scheduler/index.ts";
+import { SCRAPE_INTERVAL_MS_MAX, SCRAPE_INTERVAL_MS_MIN } from "../../scrapers/index.ts";
 import { parseMetricSpec } from "./metric-spec.ts";
 import { parseDurationMs } from "./quantity.ts";
 
 /** Go duration as text → milliseconds. */
-const durationMs = z.string().transform((text, context) => {
+const scrapeIntervalMs = z.string().transform((text, context) => {
   const ms = parseDurationMs(text);
-  if (ms !== null && ms > 0) return ms;
+  if (ms !== null && ms > 0 && ms <= SCRAPE_INTERVAL_MS_MAX) return ms;
   context.addIssue({
     code: "custom",
-    message: `expected a positive duration like "50ms" or "1m30s", got "${text}"`,
+    message:
+      ms !== null && ms > 0
+        ? `must be at most ${SCRAPE_INTERVAL_MS_MAX / 3_600_000}h, got "${text}"`
+        : `expected a positive duration like "50ms" or "1m30s", got "${text}"`,
   });
   return z.NEVER;
 });
+
+/** Bytes that a request target may have: printable ASCII but the blank. */
+const REQUEST_PATH = /^\/[\x21-\x7e]*$/;
+
+/** A parameter of upstream whose feature is not here: saying so is better than "unknown field". */
+const notSupported = (why: string) =>
+  z
+    .unknown()
+    .refine((value) => value === undefined || (Array.isArray(value) && value.length === 0), {
+      message: `is not supported by this version: ${why}`,
+    })
+    .optional();
 
 /** Empty text = not read. */
 const metricSpec = z.string().transform((text, context) => {
@@ -31,10 +47,16 @@ const metricSpec = z.string().transform((text, context) => {
 const MetricsSource = z
   .strictObject({
     scheme: z.enum(["http", "https"]).default("http"),
-    path: z.string().startsWith("/").optional(),
+    path: z
+      .string()
+      .refine((path) => REQUEST_PATH.test(path), {
+        error: ({ input }) => `must begin with / and have no blanks, got ${JSON.stringify(input)}`,
+      })
+      .optional(),
     port: z.number().int().min(1).max(65535).optional(),
-    interval: durationMs.optional(),
-    insecureSkipVerify: z.boolean().default(true),
+    interval: scrapeIntervalMs.optional(),
+    /** Absent: as ScrapeTls has it, so that a CA that is given is used. */
+    insecureSkipVerify: z.boolean().optional(),
     caCertPath: z.string().min(1).optional(),
     clientCertPath: z.string().min(1).optional(),
     clientKeyPath: z.string().min(1).optional(),
@@ -44,6 +66,23 @@ const MetricsSource = z
   });
 
 export type MetricsSourceParameters = z.infer<typeof MetricsSource>;
+
+function remarksOnSource(source: MetricsSourceParameters): readonly string[] {
+  const remarks: string[] = [];
+  const { caCertPath, insecureSkipVerify, interval, scheme } = source;
+  if (interval !== undefined && interval < SCRAPE_INTERVAL_MS_MIN) {
+    remarks.push(`interval: is raised to ${SCRAPE_INTERVAL_MS_MIN}ms`);
+  }
+  for (const key of ["caCertPath", "clientCertPath"] as const) {
+    if (source[key] !== undefined && scheme === "http") {
+      remarks.push(`${key}: has no effect with scheme http`);
+    }
+  }
+  if (caCertPath !== undefined && scheme === "https" && insecureSkipVerify === true) {
+    remarks.push("caCertPath: has no effect with insecureSkipVerify: true");
+  }
+  return remarks;
+}
 
 const EngineConfig = z.strictObject({
   name: z
@@ -59,12 +98,22 @@ const EngineConfig = z.strictObject({
   cacheNumBlocksLabelName: z.string().optional(),
   cacheBlockSizeSpec: metricSpec.optional(),
   cacheNumBlocksSpec: metricSpec.optional(),
+  customMetrics: notSupported("no plugin reads endpoint attributes"),
 });
 
 const Extractor = z.strictObject({
   engineLabelKey: z.string().min(1).optional(),
   defaultEngine: z.string().min(1).optional(),
-  engineConfigs: z.array(EngineConfig).default([]),
+  engineConfigs: z
+    .array(EngineConfig)
+    .superRefine((configs, context) => {
+      const names = configs.map(({ name }) => name);
+      names.forEach((name, i) => {
+        if (names.indexOf(name) === i) return;
+        context.addIssue({ code: "custom", path: [i, "name"], message: `"${name}" stands twice` });
+      });
+    })
+    .default([]),
 });
 
 export type ExtractorParameters = z.infer<typeof Extractor>;
@@ -72,12 +121,20 @@ export type ExtractorParameters = z.infer<typeof Extractor>;
 const FileDiscovery = z.strictObject({
   path: z.string().min(1),
   watchFile: z.boolean().default(false),
+  manifestsPath: notSupported("InferenceObjective and InferenceModelRewrite are not read"),
 });
+
+export type FileDiscoveryParameters = z.infer<typeof FileDiscovery>;
 
 const definitions: readonly OuterDefinition[] = [
   { type: "openai-parser", kind: "parser", parameters: z.strictObject({}) },
   { type: "passthrough-parser", kind: "parser", parameters: z.strictObject({}) },
-  { type: "metrics-data-source", kind: "source", parameters: MetricsSource },
+  {
+    type: "metrics-data-source",
+    kind: "source",
+    parameters: MetricsSource,
+    remarks: (parameters) => remarksOnSource(parameters as MetricsSourceParameters),
+  },
   { type: "core-metrics-extractor", kind: "extractor", parameters: Extractor },
   { type: "file-discovery", kind: "discovery", parameters: FileDiscovery },
 ];

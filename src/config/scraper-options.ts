@@ -3,7 +3,7 @@
  * @module
  */
 import { readFileSync } from "node:fs";
-import type { ResolvedConfig } from "../../scheduler/index.ts";
+import type { OuterPlugin, ResolvedConfig } from "../../scheduler/index.ts";
 import {
   type EngineConfig,
   type MetricSpec,
@@ -12,24 +12,38 @@ import {
 } from "../../scrapers/index.ts";
 import type { ExtractorParameters, MetricsSourceParameters } from "./outer-plugins.ts";
 
+const SOURCE = "metrics-data-source";
+const EXTRACTOR = "core-metrics-extractor";
+/** Path of plugins that stand nowhere in the document (ResolvedPlugin.path). */
+const ADDED_BY_DEFAULT = "(default)";
+
 export interface ScraperFlags {
   readonly refreshMetricsIntervalMs: number;
   readonly threads: number;
 }
 
 /**
- * @throws Error that names the file when a certificate can not be read
+ * What the scrapers are to read; null = nothing, since no source has an extractor for it.
+ *
+ * @throws Error that names the field and the file when a certificate can not be read, or the sources when there are two
  */
-export function scraperOptions(config: ResolvedConfig, flags: ScraperFlags): ScraperOptions {
-  const entry = config.dataLayer.sources.find(
-    ({ source, extractors }) =>
-      source.type === "metrics-data-source" &&
-      extractors.some(({ type }) => type === "core-metrics-extractor"),
+export function scraperOptions(config: ResolvedConfig, flags: ScraperFlags): ScraperOptions | null {
+  const readers = config.dataLayer.sources.filter(
+    ({ source, extractors }) => source.type === SOURCE && extractors.some(isCoreExtractor),
   );
-  if (entry === undefined) return { threads: flags.threads };
+  const entry = readers[0];
+  if (entry === undefined) return null;
+  // The one that defaulting puts behind a renamed source reads the same pages over again.
+  const second = readers.slice(1).find(({ source }) => source.path !== ADDED_BY_DEFAULT);
+  if (second !== undefined) {
+    throw new Error(
+      `dataLayer.sources: "${entry.source.name}" and "${second.source.name}" both read engine metrics; ` +
+        "this version reads them from one source",
+    );
+  }
   const source = entry.source.parameters as MetricsSourceParameters;
-  const extractor = entry.extractors.find(({ type }) => type === "core-metrics-extractor")!
-    .parameters as ExtractorParameters;
+  const extractor = entry.extractors.find(isCoreExtractor)!.parameters as ExtractorParameters;
+  const { insecureSkipVerify } = source;
   return {
     threads: flags.threads,
     intervalMs: Math.max(source.interval ?? flags.refreshMetricsIntervalMs, SCRAPE_INTERVAL_MS_MIN),
@@ -37,10 +51,10 @@ export function scraperOptions(config: ResolvedConfig, flags: ScraperFlags): Scr
     ...(source.path === undefined ? {} : { path: source.path }),
     ...(source.port === undefined ? {} : { port: source.port }),
     tls: {
-      insecureSkipVerify: source.insecureSkipVerify,
-      ...readPem("ca", source.caCertPath),
-      ...readPem("cert", source.clientCertPath),
-      ...readPem("key", source.clientKeyPath),
+      ...(insecureSkipVerify === undefined ? {} : { insecureSkipVerify }),
+      ...readPem("ca", "caCertPath", entry.source),
+      ...readPem("cert", "clientCertPath", entry.source),
+      ...readPem("key", "clientKeyPath", entry.source),
     },
     ...(extractor.engineLabelKey === undefined ? {} : { engineLabelKey: extractor.engineLabelKey }),
     ...(extractor.defaultEngine === undefined ? {} : { defaultEngine: extractor.defaultEngine }),
@@ -48,8 +62,25 @@ export function scraperOptions(config: ResolvedConfig, flags: ScraperFlags): Scr
   };
 }
 
-function readPem(key: "ca" | "cert" | "key", path: string | undefined): Record<string, string> {
-  return path === undefined ? {} : { [key]: readFileSync(path, "utf8") };
+function isCoreExtractor({ type }: OuterPlugin): boolean {
+  return type === EXTRACTOR;
+}
+
+function readPem(
+  key: "ca" | "cert" | "key",
+  parameter: "caCertPath" | "clientCertPath" | "clientKeyPath",
+  source: OuterPlugin,
+): Record<string, string> {
+  const path = (source.parameters as MetricsSourceParameters)[parameter];
+  if (path === undefined) return {};
+  try {
+    return { [key]: readFileSync(path, "utf8") };
+  } catch (cause) {
+    throw new Error(
+      `${source.path}.parameters.${parameter}: can not read ${path}: ${(cause as Error).message}`,
+      { cause },
+    );
+  }
 }
 
 function toEngineConfig(config: ExtractorParameters["engineConfigs"][number]): EngineConfig {

@@ -3,31 +3,37 @@
  * keeps the endpoints in use and says why.
  *
  *   watch of the directory (rename, symlink swap) ─┐
- *   look at size and mtime every 10 s ─────────────┴─▶ debounce ─▶ read ─▶ validate ─▶ apply │ keep and log
+ *   look at identity every 10 s ───────────────────┼─▶ at most every 50 ms ─▶ read ─▶ validate (thread) ─▶ apply │ keep and log
+ *   SIGHUP ────────────────────────────────────────┘
  *
  * Source: llm-d-router: pkg/epp/framework/plugins/datalayer/discovery/file; the all-or-nothing reload is ours.
  * @module
  */
-import { type FSWatcher, type Stats, watch } from "node:fs";
+import { type FSWatcher, watch } from "node:fs";
 import { readFile, stat } from "node:fs/promises";
-import { isIP } from "node:net";
 import { dirname } from "node:path";
-import { parseDocument } from "yaml";
-import { z } from "zod";
 import type { ConfigProblem, EndpointMetadata } from "../../scheduler/index.ts";
+import { decodeUtf8 } from "../config/yaml.ts";
 import type { Logger } from "../log.ts";
+import { type ParsedEndpoints, parseEndpoints, WHOLE_FILE } from "./endpoints-file.ts";
+import { parseInThread } from "./parse-in-thread.ts";
 
 /** Largest endpoints file, bytes. */
 export const ENDPOINTS_FILE_BYTES_MAX = 1_048_576;
-const DEBOUNCE_MS = 50;
+/** From an event to the look at the file, in which a writer may finish and further events are one with it. */
+const LOOK_DELAY_MS = 50;
 const POLL_INTERVAL_MS = 10_000;
-/** Problems told about one file; the rest is counted. */
-const PROBLEMS_SHOWN_MAX = 20;
+/** Time stamps of files tick in some milliseconds: a file younger than this may change without its identity changing. */
+const SETTLED_MS = 1000;
+/** Problems, or warnings, told about one file; the rest is counted. */
+const REMARKS_SHOWN_MAX = 20;
 
 export interface FileDiscoveryOptions {
   readonly path: string;
   readonly watchFile: boolean;
   readonly log: Logger;
+  /** Time between looks that no event asks for, ms; default POLL_INTERVAL_MS. */
+  readonly pollIntervalMs?: number;
 }
 
 export interface DiscoveryStats {
@@ -38,104 +44,23 @@ export interface DiscoveryStats {
 }
 
 export class DiscoveryError extends Error {
-  readonly problems: readonly ConfigProblem[];
   constructor(path: string, problems: readonly ConfigProblem[]) {
-    const shown = problems.slice(0, PROBLEMS_SHOWN_MAX);
-    const rest = problems.length - shown.length;
-    const lines = shown.map((problem) => `${problem.path}: ${problem.message}`);
-    if (rest > 0) lines.push(`and ${rest} more`);
-    super(`endpoints file ${path}: ${lines.join("; ")}`);
-    this.problems = problems;
+    const lines = problems.map((problem) => `${problem.path}: ${problem.message}`);
+    super(`endpoints file ${path}: ${shorten(lines).join("; ")}`);
   }
 }
 
-const Endpoint = z.looseObject({
-  name: z.string().min(1),
-  namespace: z.string().default(""),
-  address: z.string().refine((text) => isIP(text) !== 0, {
-    error: (issue) => `must be an IPv4 or IPv6 literal, got ${JSON.stringify(issue.input)}`,
-  }),
-  port: z.union([z.string(), z.number()]).refine(isPort, {
-    error: (issue) => `must be "1" to "65535", got ${JSON.stringify(issue.input)}`,
-  }),
-  labels: z.record(z.string(), z.string()).nullish(),
-});
-
-const KNOWN_KEYS = new Set(["name", "namespace", "address", "port", "labels"]);
-
-const EndpointsFile = z.strictObject({ endpoints: z.array(z.unknown()).nullish() });
-
-function isPort(value: string | number): boolean {
-  return /^[1-9]\d{0,4}$/.test(String(value)) && Number(value) <= 65_535;
+function shorten(lines: readonly string[]): readonly string[] {
+  const rest = lines.length - REMARKS_SHOWN_MAX;
+  return rest > 0 ? [...lines.slice(0, REMARKS_SHOWN_MAX), `and ${rest} more`] : lines;
 }
 
-export interface ParsedEndpoints {
-  readonly endpoints: readonly EndpointMetadata[];
-  readonly problems: readonly ConfigProblem[];
-  readonly warnings: readonly string[];
+interface Unreadable {
+  readonly problem: string;
 }
 
-/** Validates the text of an endpoints file. Later entries of one identity replace earlier ones. */
-export function parseEndpoints(text: string): ParsedEndpoints {
-  const refused = (path: string, message: string): ParsedEndpoints => ({
-    endpoints: [],
-    problems: [{ path, message }],
-    warnings: [],
-  });
-  if (text.trim() === "")
-    return refused("(file)", "is empty; an empty list is written endpoints: []");
-  const document = parseDocument(text, { prettyErrors: true });
-  if (document.errors.length > 0) {
-    const { message, linePos } = document.errors[0]!;
-    const at = linePos ? `line ${linePos[0].line}, column ${linePos[0].col}` : "(file)";
-    return refused(at, message.split("\n")[0]!);
-  }
-  let value: unknown;
-  try {
-    value = document.toJS({ maxAliasCount: 100 });
-  } catch (error) {
-    return refused("(file)", (error as Error).message);
-  }
-  const file = EndpointsFile.safeParse(value);
-  if (!file.success) {
-    const [issue] = file.error.issues;
-    return refused(issue!.path.join(".") || "(file)", issue!.message);
-  }
-  return validateEntries(file.data.endpoints ?? []);
-}
-
-function validateEntries(entries: readonly unknown[]): ParsedEndpoints {
-  const problems: ConfigProblem[] = [];
-  const warnings: string[] = [];
-  const byId = new Map<string, EndpointMetadata>();
-  entries.forEach((entry, i) => {
-    const result = Endpoint.safeParse(entry);
-    if (!result.success) {
-      for (const { path, message } of result.error.issues) {
-        const field = path.length === 0 ? "" : `.${path.join(".")}`;
-        problems.push({ path: `endpoints[${i}]${field}`, message });
-      }
-      return;
-    }
-    const { data } = result;
-    for (const key of Object.keys(data)) {
-      if (!KNOWN_KEYS.has(key)) warnings.push(`endpoints[${i}].${key}: unknown field, ignored`);
-    }
-    const namespace = data.namespace === "" ? "default" : data.namespace;
-    const id = `${namespace}/${data.name}`;
-    if (byId.has(id)) warnings.push(`endpoints[${i}]: ${id} stands twice, the last one counts`);
-    byId.set(id, {
-      id,
-      name: data.name,
-      namespace,
-      address: data.address,
-      port: Number(data.port),
-      labels: new Map(Object.entries(data.labels ?? {})),
-      rankIndex: 0,
-    });
-  });
-  return { endpoints: [...byId.values()], problems, warnings };
-}
+/** What stood in the file at one look: its text, or why there is none. */
+type Content = { readonly text: string } | Unreadable;
 
 export class FileDiscovery {
   readonly stats: DiscoveryStats = { reloadsOk: 0, reloadsFailed: 0, lastSuccessMs: 0 };
@@ -143,9 +68,13 @@ export class FileDiscovery {
   #apply: (endpoints: readonly EndpointMetadata[]) => void = () => {};
   #watcher: FSWatcher | null = null;
   #pollTimer: NodeJS.Timeout | undefined;
-  #debounceTimer: NodeJS.Timeout | undefined;
-  #seen = "";
-  #isReloading = false;
+  #lookTimer: NodeJS.Timeout | undefined;
+  /** Identity of the file whose content is known; "" = look into it whatever its identity. */
+  #seenIdentity = "";
+  /** What was found there, good or bad, so that nothing is applied or told twice. */
+  #seenContent = "";
+  #isLooking = false;
+  #looksAgain = false;
   #isStopped = false;
 
   constructor(options: FileDiscoveryOptions) {
@@ -159,46 +88,82 @@ export class FileDiscovery {
    */
   async start(apply: (endpoints: readonly EndpointMetadata[]) => void): Promise<void> {
     this.#apply = apply;
-    await this.#load();
-    if (!this.#options.watchFile) return;
+    const content = await readContent(this.#options.path);
+    this.#seenContent = JSON.stringify(content);
+    // In this thread: nobody is served yet.
+    this.#take("text" in content ? parseEndpoints(content.text) : content);
+    if (!this.#options.watchFile || this.#isStopped) return;
     this.#watch();
-    this.#pollTimer = setInterval(() => void this.#reloadIfChanged(), POLL_INTERVAL_MS);
+    this.#schedule(); // for what changed before the watch stood
+    const { pollIntervalMs = POLL_INTERVAL_MS } = this.#options;
+    this.#pollTimer = setInterval(() => void this.#look(false), pollIntervalMs);
     this.#pollTimer.unref();
+  }
+
+  /** Reads the file again, watched or not, changed or not. */
+  reload(): Promise<void> {
+    return this.#look(true);
   }
 
   stop(): void {
     this.#isStopped = true;
     clearInterval(this.#pollTimer);
-    clearTimeout(this.#debounceTimer);
+    clearTimeout(this.#lookTimer);
     this.#watcher?.close();
   }
 
   /** The directory is watched, since a file that is replaced by a rename takes its own watch with it. */
   #watch(): void {
     const { path, log } = this.#options;
+    const onError = (error: Error): void =>
+      log.warn({ err: error.message }, "endpoints file is polled only");
     try {
       this.#watcher = watch(dirname(path), () => this.#schedule());
-      this.#watcher.on("error", (error) =>
-        log.warn({ err: error.message }, "endpoints file is polled only"),
-      );
+      this.#watcher.on("error", onError);
     } catch (error) {
-      log.warn({ err: (error as Error).message }, "endpoints file is polled only");
+      onError(error as Error);
     }
   }
 
+  /** Not put off by further events: in a directory where files come and go all the time there is always one. */
   #schedule(): void {
-    clearTimeout(this.#debounceTimer);
-    this.#debounceTimer = setTimeout(() => void this.#reloadIfChanged(), DEBOUNCE_MS);
+    if (this.#isStopped) return;
+    this.#lookTimer ??= setTimeout(() => {
+      this.#lookTimer = undefined;
+      void this.#look(false);
+    }, LOOK_DELAY_MS);
   }
 
-  async #reloadIfChanged(): Promise<void> {
-    if (this.#isReloading || this.#isStopped) return;
-    this.#isReloading = true;
+  /** @param isAsked takes the file even if it is known */
+  async #look(isAsked: boolean): Promise<void> {
+    if (this.#isLooking) {
+      this.#looksAgain = true;
+      return;
+    }
+    this.#isLooking = true;
+    do {
+      this.#looksAgain = false;
+      await this.#lookOnce(isAsked);
+    } while (this.#looksAgain && !this.#isStopped);
+    this.#isLooking = false;
+  }
+
+  async #lookOnce(isAsked: boolean): Promise<void> {
+    const { path } = this.#options;
+    const { identity, isSettled } = await identify(path);
+    if (!isAsked && identity === this.#seenIdentity) return;
+    const content = await readContent(path);
+    if (this.#isStopped) return;
+    if ((await identify(path)).identity !== identity) {
+      this.#schedule(); // somebody is writing
+      return;
+    }
+    this.#seenIdentity = isSettled ? identity : "";
+    const found = JSON.stringify(content);
+    if (!isAsked && found === this.#seenContent) return;
+    this.#seenContent = found;
     try {
-      const identity = await stat(this.#options.path).then(identityOf, () => "gone");
-      if (identity === this.#seen) return;
-      this.#seen = identity;
-      await this.#load();
+      this.#take("text" in content ? await parseInThread(content.text) : content);
       this.stats.reloadsOk++;
     } catch (error) {
       this.stats.reloadsFailed++;
@@ -206,33 +171,47 @@ export class FileDiscovery {
         { reason: (error as Error).message },
         "endpoints file not taken; the endpoints in use stay",
       );
-    } finally {
-      this.#isReloading = false;
     }
   }
 
-  async #load(): Promise<void> {
+  /** @throws DiscoveryError with all problems; nothing is applied then */
+  #take(found: ParsedEndpoints | Unreadable): void {
     const { path, log } = this.#options;
-    let text: string;
-    try {
-      const status = await stat(path);
-      this.#seen = identityOf(status);
-      if (status.size > ENDPOINTS_FILE_BYTES_MAX) {
-        throw new Error(`is larger than ${ENDPOINTS_FILE_BYTES_MAX} bytes (${status.size})`);
-      }
-      text = await readFile(path, "utf8");
-    } catch (error) {
-      throw new DiscoveryError(path, [{ path: "(file)", message: (error as Error).message }]);
+    if ("problem" in found) {
+      throw new DiscoveryError(path, [{ path: WHOLE_FILE, message: found.problem }]);
     }
-    const { endpoints, problems, warnings } = parseEndpoints(text);
+    const { endpoints, problems, warnings } = found;
     if (problems.length > 0) throw new DiscoveryError(path, problems);
-    for (const warning of warnings) log.warn({ warning }, "endpoints file");
+    for (const warning of shorten(warnings)) log.warn({ warning }, "endpoints file");
     if (this.#isStopped) return;
     this.#apply(endpoints);
     this.stats.lastSuccessMs = Date.now();
   }
 }
 
-function identityOf({ ino, size, mtimeMs }: Stats): string {
-  return `${ino}:${size}:${mtimeMs}`;
+async function readContent(path: string): Promise<Content> {
+  try {
+    const status = await stat(path);
+    // Reading a pipe or a device would wait, or never end.
+    if (!status.isFile()) return { problem: "is not a regular file" };
+    if (status.size > ENDPOINTS_FILE_BYTES_MAX) {
+      return { problem: `is larger than ${ENDPOINTS_FILE_BYTES_MAX} bytes (${status.size})` };
+    }
+    return { text: decodeUtf8(await readFile(path)) };
+  } catch (error) {
+    return { problem: (error as Error).message };
+  }
+}
+
+/** Which file stands there in which version, links followed, and whether that can be told from its time stamps. */
+async function identify(path: string): Promise<{ identity: string; isSettled: boolean }> {
+  try {
+    const { ctimeMs, dev, ino, mtimeMs, size } = await stat(path);
+    return {
+      identity: [dev, ino, size, mtimeMs, ctimeMs].join(":"),
+      isSettled: Date.now() - Math.max(mtimeMs, ctimeMs) > SETTLED_MS,
+    };
+  } catch (error) {
+    return { identity: (error as NodeJS.ErrnoException).code ?? "unknown", isSettled: true };
+  }
 }

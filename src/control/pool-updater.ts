@@ -32,12 +32,15 @@ export class PoolUpdater {
     for (const endpoint of endpoints) {
       const before = pool.slotOf(endpoint.id);
       const generation = before < 0 ? -1 : pool.columns.generation[before]!;
+      const labels = before < 0 ? null : pool.metadata(before).labels;
       const slot = pool.upsert(endpoint);
       if (slot < 0) {
         refused++;
         continue;
       }
-      if (slot === before && pool.columns.generation[slot] === generation) continue;
+      const isKept = slot === before && pool.columns.generation[slot] === generation;
+      // Scrapers read the engine from the labels. A row of the same generation goes on where it was.
+      if (isKept && areEqual(labels!, endpoint.labels)) continue;
       if (before >= 0) this.#scrapers.remove(before);
       this.#scrapers.add(slot, pool.columns.generation[slot]!, endpoint);
     }
@@ -46,4 +49,12 @@ export class PoolUpdater {
     }
     this.#log.info({ endpoints: pool.liveCount }, "endpoints updated");
   }
+}
+
+function areEqual(a: ReadonlyMap<string, string>, b: ReadonlyMap<string, string>): boolean {
+  if (a.size !== b.size) return false;
+  for (const [key, value] of a) {
+    if (b.get(key) !== value) return false;
+  }
+  return true;
 }

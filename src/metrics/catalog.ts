@@ -158,6 +158,24 @@ export const catalog = {
     labels: ["name"],
     twin: { name: "inference_pool_average_queue_size", labels: ["name"] },
   },
+  stdDevKvCacheUtilization: {
+    name: "llm_d_epp_std_dev_kv_cache_utilization",
+    type: "gauge",
+    help: "Sample standard deviation of the KV-cache utilization of fresh endpoints, ratio.",
+    labels: ["name"],
+  },
+  stdDevQueueSize: {
+    name: "llm_d_epp_std_dev_queue_size",
+    type: "gauge",
+    help: "Sample standard deviation of the requests waiting in the engines of fresh endpoints.",
+    labels: ["name"],
+  },
+  stdDevRunningRequests: {
+    name: "llm_d_epp_std_dev_running_requests",
+    type: "gauge",
+    help: "Sample standard deviation of the requests running in the engines of fresh endpoints.",
+    labels: ["name"],
+  },
   averageRunningRequests: {
     name: "llm_d_epp_average_running_requests",
     type: "gauge",
@@ -191,6 +209,7 @@ export const catalog = {
     type: "gauge",
     help: "Entries of the prefix index.",
     labels: ["plugin_name", "plugin_type"],
+    twin: { name: "inference_extension_prefix_indexer_size", labels: [] },
   },
   pickDuration: {
     name: "endpoint_picker_pick_duration_seconds",
@@ -238,7 +257,7 @@ export const catalog = {
   internalFaults: {
     name: "endpoint_picker_internal_faults_total",
     type: "counter",
-    help: "Picks that failed by a fault of ours and were answered with a plain pick.",
+    help: "Faults of ours while requests were handled; each request went on as far as it could.",
     labels: [],
   },
   accountingRepairs: {
@@ -264,6 +283,12 @@ export const catalog = {
     type: "counter",
     help: "Reloads of the endpoints file by result.",
     labels: ["result"],
+  },
+  discoveryLastSuccess: {
+    name: "endpoint_picker_discovery_last_success_timestamp_seconds",
+    type: "gauge",
+    help: "Unix time of the last good load of the endpoints file.",
+    labels: [],
   },
   upstreamResponses: {
     name: "endpoint_picker_upstream_responses_total",

@@ -6,6 +6,7 @@ import type { EndpointPool, Scheduler } from "../../scheduler/index.ts";
 import type { ScraperStats } from "../../scrapers/index.ts";
 import type { DiscoveryStats } from "../control/file-discovery.ts";
 import type { Metrics } from "./metrics.ts";
+import type { Family } from "./registry.ts";
 
 export interface PoolPicture {
   readonly poolName: string;
@@ -19,39 +20,35 @@ export interface PoolPicture {
   readonly discovery: DiscoveryStats;
 }
 
-/** Means are rounded to two decimals, as upstream does; with no fresh endpoint they keep the last value. */
+/**
+ * Means and sample standard deviations are over fresh endpoints and rounded to two decimals, as upstream does; with no
+ * fresh endpoint they keep the last value.
+ */
 export function collectPoolMetrics(metrics: Metrics, picture: PoolPicture): void {
   picture.refresh();
   const { families } = metrics;
-  const { pool, poolName, nowMs, stalenessMs } = picture;
+  const { pool, poolName } = picture;
   const { columns } = pool;
   families.perEndpointQueueSize.clear();
-  let fresh = 0;
-  let waiting = 0;
-  let running = 0;
-  let kv = 0;
   for (let i = 0; i < pool.liveCount; i++) {
     const slot = pool.live[i]!;
     const queue = families.perEndpointQueueSize.row(poolName, pool.metadata(slot).id);
     families.perEndpointQueueSize.set(queue, columns.waiting[slot]!);
-    const scrapedAtMs = columns.scrapedAtMs[slot]!;
-    if (scrapedAtMs === 0 || nowMs - scrapedAtMs > stalenessMs) continue;
-    fresh++;
-    waiting += columns.waiting[slot]!;
-    running += columns.running[slot]!;
-    kv += columns.kvUtilization[slot]!;
   }
-  families.readyEndpoints.set(families.readyEndpoints.row(poolName), fresh);
-  if (fresh > 0) {
-    const mean = (sum: number): number => Math.round((sum / fresh) * 100) / 100;
-    families.averageQueueSize.set(families.averageQueueSize.row(poolName), mean(waiting));
-    families.averageRunningRequests.set(
-      families.averageRunningRequests.row(poolName),
-      mean(running),
-    );
-    families.averageKvCacheUtilization.set(
-      families.averageKvCacheUtilization.row(poolName),
-      mean(kv),
+  const fresh = freshSlots(picture);
+  families.readyEndpoints.set(families.readyEndpoints.row(poolName), fresh.length);
+  if (fresh.length > 0) {
+    const set = (mean: Family, deviation: Family, column: ArrayLike<number>): void => {
+      const values = fresh.map((slot) => column[slot]!);
+      mean.set(mean.row(poolName), rounded(meanOf(values)));
+      deviation.set(deviation.row(poolName), rounded(deviationOf(values)));
+    };
+    set(families.averageQueueSize, families.stdDevQueueSize, columns.waiting);
+    set(families.averageRunningRequests, families.stdDevRunningRequests, columns.running);
+    set(
+      families.averageKvCacheUtilization,
+      families.stdDevKvCacheUtilization,
+      columns.kvUtilization,
     );
   }
   collectScrapers(metrics, picture.scrapers);
@@ -62,9 +59,36 @@ export function collectPoolMetrics(metrics: Metrics, picture: PoolPicture): void
     if (size === undefined) continue;
     families.prefixIndexerSize.set(families.prefixIndexerSize.row(name, type), size);
   }
-  const { discoveryReloads } = families;
+  const { discoveryLastSuccess, discoveryReloads } = families;
   discoveryReloads.set(discoveryReloads.row("ok"), discovery.reloadsOk);
   discoveryReloads.set(discoveryReloads.row("failed"), discovery.reloadsFailed);
+  discoveryLastSuccess.set(0, discovery.lastSuccessMs / 1000);
+}
+
+/** Slots whose newest good scrape is young enough. */
+function freshSlots({ nowMs, pool, stalenessMs }: PoolPicture): number[] {
+  const fresh: number[] = [];
+  for (let i = 0; i < pool.liveCount; i++) {
+    const slot = pool.live[i]!;
+    const scrapedAtMs = pool.columns.scrapedAtMs[slot]!;
+    if (scrapedAtMs !== 0 && nowMs - scrapedAtMs <= stalenessMs) fresh.push(slot);
+  }
+  return fresh;
+}
+
+function meanOf(values: readonly number[]): number {
+  return values.reduce((sum, value) => sum + value, 0) / values.length;
+}
+
+/** Divided by n - 1, of one value by 1. */
+function deviationOf(values: readonly number[]): number {
+  const mean = meanOf(values);
+  const squares = values.reduce((sum, value) => sum + (value - mean) ** 2, 0);
+  return Math.sqrt(squares / Math.max(values.length - 1, 1));
+}
+
+function rounded(value: number): number {
+  return Math.round(value * 100) / 100;
 }
 
 function collectScrapers(metrics: Metrics, stats: ScraperStats): void {

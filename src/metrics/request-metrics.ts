@@ -4,11 +4,10 @@
  * @module
  */
 import type { Flight, InferenceRequest } from "../../scheduler/index.ts";
+import { LabelGuard } from "./label-guard.ts";
 import type { Metrics } from "./metrics.ts";
-import type { Row } from "./registry.ts";
+import { OTHER, type Row } from "./registry.ts";
 
-/** Distinct model names, and distinct fairness ids, that get series of their own (llm-d-router: 1000). */
-export const LABEL_VALUES_MAX = 1000;
 /** Combinations remembered; beyond this the memory is emptied, the series stay. */
 const COMBINATIONS_MAX = 4096;
 
@@ -25,18 +24,6 @@ export interface RequestLabels {
 }
 
 const NO_LABELS = ["", "", "", "0"] as const;
-
-/** Admits label values up to a bound. */
-class LabelGuard {
-  readonly #seen = new Set<string>([""]);
-
-  admit(value: string): string {
-    if (this.#seen.has(value)) return value;
-    if (this.#seen.size > LABEL_VALUES_MAX) return "other";
-    this.#seen.add(value);
-    return value;
-  }
-}
 
 export class RequestMetrics {
   failedStreams = 0;
@@ -55,17 +42,18 @@ export class RequestMetrics {
   }
 
   labels(request: InferenceRequest): RequestLabels {
-    const key = `${request.model}\n${request.targetModel}\n${request.fairnessId}\n${request.priority}`;
-    const known = this.#known.get(key);
-    if (known !== undefined) return known;
-    if (this.#known.size >= COMBINATIONS_MAX) this.#known.clear();
-    const { families } = this.#metrics;
+    // Bounded before they are remembered: the memory must not hold what clients make up.
     const values = [
       this.#models.admit(request.model),
       this.#models.admit(request.targetModel),
       this.#fairnessIds.admit(request.fairnessId),
       String(request.priority),
     ] as const;
+    const key = `${values[0].length}:${values[0]}${values[1].length}:${values[1]}${values[2].length}:${values[2]}${values[3]}`;
+    const known = this.#known.get(key);
+    if (known !== undefined) return known;
+    if (this.#known.size >= COMBINATIONS_MAX) this.#known.clear();
+    const { families } = this.#metrics;
     const labels: RequestLabels = {
       values,
       total: families.requestTotal.row(...values),
@@ -83,7 +71,7 @@ export class RequestMetrics {
   picked(labels: RequestLabels, flight: Flight, nowMs: number): void {
     const { families } = this.#metrics;
     families.requestTotal.add(labels.total);
-    families.requestRunning.add(labels.running);
+    if (countsAsRunning(labels)) families.requestRunning.add(labels.running);
     families.requestSize.observe(labels.size, flight.request.bodyBytes);
     families.requestProcessing.observe(
       this.#processing,
@@ -106,11 +94,12 @@ export class RequestMetrics {
     responseStatus: number,
   ): void {
     const { families } = this.#metrics;
-    families.requestRunning.add(labels.running, -1);
+    if (countsAsRunning(labels)) families.requestRunning.add(labels.running, -1);
     families.requestDuration.observe(labels.duration, (nowMs - request.arrivedAtMs) / 1000);
     families.responseSize.observe(labels.responseSize, responseBytes);
     if (responseStatus === 0) return;
-    const status = `${Math.floor(responseStatus / 100)}xx`;
+    const statusClass = Math.floor(responseStatus / 100);
+    const status = statusClass >= 1 && statusClass <= 5 ? `${statusClass}xx` : OTHER;
     families.upstreamResponses.add(families.upstreamResponses.row(status));
     if (responseStatus >= 400) this.rejected(labels, "ModelServerError");
   }
@@ -119,4 +108,9 @@ export class RequestMetrics {
     const family = this.#metrics.families.requestErrorTotal;
     family.add(family.row(...(labels?.values ?? NO_LABELS), errorCode));
   }
+}
+
+/** Upstream counts requests of a known model only. */
+function countsAsRunning({ values: [model] }: RequestLabels): boolean {
+  return model !== "";
 }

@@ -1,0 +1,129 @@
+/**
+ * How the process leaves: out of service at once, everything still served for a grace, open exchanges to their end, and
+ * an end to waiting.
+ */
+import { connect } from "node:net";
+import { expect, test } from "vitest";
+import { until, within } from "../support/deadline.ts";
+import { ExtProcClient } from "../support/ext-proc-client.ts";
+import { HealthClient, ServingStatus } from "../support/health-client.ts";
+import { answerIn, finishExchange, pickOnce, sendRequest } from "../support/process-exchange.ts";
+import {
+  endpointsAt,
+  type ProcessUnderTest,
+  processFiles,
+  startProcess,
+} from "../support/process-under-test.ts";
+
+const WITHIN_MS = 20_000;
+const ENDPOINT = "127.0.0.1:1";
+
+/** The tests wait rather than work, so they run side by side; each cleans up after itself. */
+type OnFinished = (cleanUp: () => Promise<void> | void) => void;
+
+async function start(onTestFinished: OnFinished, ...flags: string[]) {
+  const picker = await startProcess(
+    await processFiles(endpointsAt(1)),
+    "--secure-serving=false",
+    ...flags,
+  );
+  const client = new ExtProcClient(picker.address);
+  const health = new HealthClient(picker.healthAddress);
+  onTestFinished(async () => {
+    client.close();
+    health.close();
+    await picker.end();
+  });
+  return { picker, client, health };
+}
+
+const term = (picker: ProcessUnderTest): void => {
+  process.kill(picker.child.pid, "SIGTERM");
+};
+
+const exitCode = async (picker: ProcessUnderTest): Promise<number | null> =>
+  (await within(picker.child.exited, WITHIN_MS, "end of the process")).code;
+
+const untilNotServing = (health: HealthClient) =>
+  until(
+    async () => ((await health.check()) === ServingStatus.NotServing ? true : null),
+    WITHIN_MS,
+    "NOT_SERVING",
+  );
+
+/** Waits until nobody takes connections there: the grace is over. */
+const untilClosed = (port: number) =>
+  until(
+    () =>
+      new Promise<true | null>((resolve) => {
+        const socket = connect(port, "127.0.0.1");
+        socket.on("connect", () => {
+          socket.destroy();
+          resolve(null);
+        });
+        socket.on("error", () => resolve(true));
+      }),
+    WITHIN_MS,
+    "end of the grace",
+  );
+
+test.concurrent("new requests are served in the grace, open ones to their end after it, and it exits with 0", async ({
+  onTestFinished,
+}) => {
+  const { client, health, picker } = await start(
+    onTestFinished,
+    "--drain-grace=2s",
+    "--drain-timeout=1h",
+  );
+  const open = sendRequest(client);
+  expect(answerIn(await open.next())).toBe(ENDPOINT);
+  term(picker);
+  await untilNotServing(health);
+  expect(await health.check("liveness")).toBe(ServingStatus.Serving);
+  expect((await picker.get("/readyz")).status).toBe(503);
+  expect(await pickOnce(client)).toBe(ENDPOINT);
+  const newcomer = new ExtProcClient(picker.address);
+  onTestFinished(() => newcomer.close());
+  expect(await pickOnce(newcomer)).toBe(ENDPOINT);
+  await untilClosed(picker.ports.grpc);
+  // Metrics stay readable through the drain.
+  expect(await picker.metric("endpoint_picker_open_flights")).toBe(1);
+  expect(picker.child.alive()).toBe(true);
+  await finishExchange(open);
+  expect(await exitCode(picker)).toBe(0);
+  expect(await picker.line("drained")).toMatchObject({ openStreams: 0 });
+});
+
+test.concurrent("an exchange that never ends is cut off after the timeout, and it exits with 0", async ({
+  onTestFinished,
+}) => {
+  const { client, picker } = await start(
+    onTestFinished,
+    "--drain-grace=10ms",
+    "--drain-timeout=100ms",
+  );
+  const stuck = sendRequest(client);
+  expect(answerIn(await stuck.next())).toBe(ENDPOINT);
+  term(picker);
+  expect(await exitCode(picker)).toBe(0);
+  expect((await within(stuck.closed, WITHIN_MS, "end of the exchange")).code).not.toBe(0);
+});
+
+test.concurrent("without open exchanges it does not wait for the timeout", async ({
+  onTestFinished,
+}) => {
+  const { client, picker } = await start(onTestFinished, "--drain-grace=0", "--drain-timeout=1h");
+  expect(await pickOnce(client)).toBe(ENDPOINT);
+  process.kill(picker.child.pid, "SIGINT");
+  expect(await exitCode(picker)).toBe(0);
+});
+
+test.concurrent("a second signal ends it at once with 1", async ({ onTestFinished }) => {
+  const { client, health, picker } = await start(onTestFinished, "--drain-grace=1h");
+  const open = sendRequest(client);
+  expect(answerIn(await open.next())).toBe(ENDPOINT);
+  term(picker);
+  await untilNotServing(health);
+  term(picker);
+  expect(await exitCode(picker)).toBe(1);
+});
