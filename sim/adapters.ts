@@ -1,7 +1,7 @@
 /**
  * LoRA adapters of one engine: a number of slots, a time to load one, idle ones unloaded least recently used first.
  *
- *   absent ──request──▶ loading until t ──▶ loaded (users > 0) ⇄ loaded (idle) ──slot needed──▶ absent
+ *   absent ──acquire──▶ loading until t ──▶ loaded (users > 0) ⇄ loaded (idle) ──slot needed──▶ absent
  * @module
  */
 
@@ -9,8 +9,11 @@ interface Slot {
   /** Requests that use it. */
   users: number;
   /** Time at which the load is done, ms. */
-  readyAtMs: number;
+  readonly readyAtMs: number;
 }
+
+/** No slot can be had. */
+export const NO_SLOT = Number.POSITIVE_INFINITY;
 
 export class Adapters {
   readonly slotsMax: number;
@@ -20,52 +23,62 @@ export class Adapters {
   /** Loads since the start. */
   loads = 0;
 
-  /** @param slotsMax adapters held at one time, >= 0; @param loadMs time of one load */
+  /** @param slotsMax adapters held at one time, >= 0; @param loadMs time of one load, >= 0 */
   constructor(slotsMax: number, loadMs: number) {
     this.slotsMax = slotsMax;
     this.#loadMs = loadMs;
   }
 
+  /** Time from which an adapter could be used if it were taken now, ms; NO_SLOT when all slots are in use. Changes nothing. */
+  readyAtMs(name: string, nowMs: number): number {
+    const slot = this.#slots.get(name);
+    if (slot !== undefined) return slot.readyAtMs;
+    const hasRoom = this.#slots.size < this.slotsMax || this.#oldestIdle() !== undefined;
+    return hasRoom ? nowMs + this.#loadMs : NO_SLOT;
+  }
+
   /**
    * Takes an adapter for a request; loads it when it is absent and a slot can be had.
    *
-   * @returns time from which it can be used, ms; -1 = no slot, nothing taken
+   * @returns time from which it can be used, ms; NO_SLOT, and nothing taken, when all slots are in use
    */
   acquire(name: string, nowMs: number): number {
+    const readyAtMs = this.readyAtMs(name, nowMs);
+    if (readyAtMs === NO_SLOT) return NO_SLOT;
     let slot = this.#slots.get(name);
     if (slot === undefined) {
-      if (this.#slots.size >= this.slotsMax && !this.#evictIdle()) return -1;
-      slot = { users: 0, readyAtMs: nowMs + this.#loadMs };
+      if (this.#slots.size >= this.slotsMax) this.#slots.delete(this.#oldestIdle()!);
+      slot = { users: 0, readyAtMs };
       this.loads++;
     }
-    this.#slots.delete(name);
-    this.#slots.set(name, slot);
     slot.users++;
-    return slot.readyAtMs;
+    this.#touch(name, slot);
+    return readyAtMs;
   }
 
   release(name: string): void {
-    const slot = this.#slots.get(name);
-    if (slot !== undefined) slot.users--;
+    const slot = this.#slots.get(name)!;
+    slot.users--;
+    this.#touch(name, slot);
   }
 
   /** Removes an idle adapter. @returns false when it is in use or absent */
   unload(name: string): boolean {
-    const slot = this.#slots.get(name);
-    return slot !== undefined && slot.users === 0 && this.#slots.delete(name);
+    return this.#slots.get(name)?.users === 0 && this.#slots.delete(name);
   }
 
-  /** Adapters with a slot. */
+  /** Adapters with a slot, least recently used first. */
   get loaded(): readonly string[] {
     return [...this.#slots.keys()];
   }
 
-  #evictIdle(): boolean {
-    for (const [name, { users }] of this.#slots) {
-      if (users > 0) continue;
-      this.#slots.delete(name);
-      return true;
-    }
-    return false;
+  #touch(name: string, slot: Slot): void {
+    this.#slots.delete(name);
+    this.#slots.set(name, slot);
+  }
+
+  #oldestIdle(): string | undefined {
+    for (const [name, { users }] of this.#slots) if (users === 0) return name;
+    return undefined;
   }
 }

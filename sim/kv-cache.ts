@@ -1,24 +1,21 @@
 /**
- * Paged KV cache of one engine with prefix caching: full prompt blocks are named by their chained hash and shared; blocks
- * that nobody uses stay as cache until room is needed, least recently used first.
+ * Paged KV cache of one engine with prefix caching: a prompt block that is full is named by its chained hash and shared;
+ * named blocks that nobody uses stay as cache until room is needed, least recently used first.
  *
- *   free        never used or evicted          count only
- *   in use      refs > 0                       named (by hash) or private (decode, partial tail)
- *   idle        refs = 0, named                a Map in order of last use: first = next to be evicted
+ *   free ──acquire, extend──▶ private ──name──▶ named, refs > 0 ⇄ idle (refs = 0) ──room needed──▶ free
+ *     ▲──────release────────────┘
  *
- * Invariant: free + idle + in use = blocksMax.
+ * Invariants: free + idle + in use = blocksMax. A named block's predecessor in the prompt is named too and is evicted
+ * after it, so what a look-up finds is always a whole beginning of a prompt.
  * @module
  */
 
-interface Block {
-  refs: number;
-}
-
 export class KvCache {
   readonly blocksMax: number;
-  readonly #named = new Map<number, Block>();
-  /** Named blocks without users, oldest first. */
-  readonly #idle = new Map<number, Block>();
+  /** Users of each named block by its hash. */
+  readonly #named = new Map<number, number>();
+  /** Named blocks without users, least recently used first. */
+  readonly #idle = new Set<number>();
   #free: number;
 
   /** @param blocksMax blocks of the cache, >= 1 */
@@ -29,7 +26,12 @@ export class KvCache {
 
   /** Blocks that requests use now. */
   get inUse(): number {
-    return this.blocksMax - this.#free - this.#idle.size;
+    return this.blocksMax - this.available;
+  }
+
+  /** Blocks that hold cache and have no user. */
+  get cached(): number {
+    return this.#idle.size;
   }
 
   /** Share of the blocks in use, 0..1. */
@@ -50,57 +52,65 @@ export class KvCache {
   }
 
   /**
-   * Takes the named blocks of a prompt and `privateCount` unnamed ones.
+   * Takes the first `namedCount` blocks of a prompt, which must be in the cache, and `privateCount` unnamed ones.
    *
    * @returns false, and nothing taken, when there is not enough room
    */
-  acquire(hashes: Float64Array, privateCount: number): boolean {
-    let needed = privateCount;
+  acquire(hashes: Float64Array, namedCount: number, privateCount: number): boolean {
     let idleHits = 0;
-    for (const hash of hashes) {
-      const block = this.#named.get(hash);
-      if (block === undefined) needed++;
-      else if (block.refs === 0) idleHits++;
-    }
-    if (needed > this.available - idleHits) return false;
-    for (const hash of hashes) {
-      const block = this.#named.get(hash);
-      if (block === undefined) continue;
-      if (block.refs++ === 0) this.#idle.delete(hash);
-    }
-    for (const hash of hashes) {
-      if (this.#named.has(hash)) continue;
-      this.#take();
-      this.#named.set(hash, { refs: 1 });
-    }
-    for (let i = 0; i < privateCount; i++) this.#take();
+    for (let i = 0; i < namedCount; i++) if (this.#idle.has(hashes[i]!)) idleHits++;
+    if (privateCount > this.available - idleHits) return false;
+    // Hits first: room for the others must not be made by evicting them.
+    for (let i = 0; i < namedCount; i++) this.#use(hashes[i]!);
+    this.#take(privateCount);
     return true;
   }
 
-  /** One more private block, for decode. @returns false when there is none */
-  extend(): boolean {
-    if (this.available === 0) return false;
-    this.#take();
+  /** More private blocks. @returns false, and nothing taken, when there is not enough room */
+  extend(count: number): boolean {
+    if (count > this.available) return false;
+    this.#take(count);
     return true;
   }
 
-  /** Gives a request's blocks back; named ones stay as cache, the last blocks of the prompt oldest. */
-  release(hashes: Float64Array, privateCount: number): void {
-    for (let i = hashes.length - 1; i >= 0; i--) {
+  /**
+   * A private block of the caller is full: it is cache from now on, and the caller uses it by name. When another request
+   * has filled an equal block before, the caller shares that one and its own becomes free.
+   */
+  name(hash: number): void {
+    if (!this.#named.has(hash)) {
+      this.#named.set(hash, 1);
+      return;
+    }
+    this.#use(hash);
+    this.#free++;
+  }
+
+  /** Gives blocks back; named ones stay as cache, the last of the prompt to be evicted first. */
+  release(hashes: Float64Array, namedCount: number, privateCount: number): void {
+    for (let i = namedCount - 1; i >= 0; i--) {
       const hash = hashes[i]!;
-      const block = this.#named.get(hash)!;
-      if (--block.refs === 0) this.#idle.set(hash, block);
+      const refs = this.#named.get(hash)! - 1;
+      this.#named.set(hash, refs);
+      if (refs === 0) this.#idle.add(hash);
     }
     this.#free += privateCount;
   }
 
-  #take(): void {
-    if (this.#free > 0) {
-      this.#free--;
-      return;
+  #use(hash: number): void {
+    this.#named.set(hash, this.#named.get(hash)! + 1);
+    this.#idle.delete(hash);
+  }
+
+  #take(count: number): void {
+    const evictions = count - this.#free;
+    this.#free = Math.max(0, this.#free - count);
+    let evicted = 0;
+    for (const hash of this.#idle) {
+      if (evicted >= evictions) return;
+      this.#idle.delete(hash);
+      this.#named.delete(hash);
+      evicted++;
     }
-    const oldest = this.#idle.keys().next().value!;
-    this.#idle.delete(oldest);
-    this.#named.delete(oldest);
   }
 }

@@ -10,6 +10,7 @@ export interface AnswerShape {
   readonly id: string;
   /** Model name as the client wrote it. */
   readonly model: string;
+  /** Seconds since 1970. */
   readonly created: number;
 }
 
@@ -33,24 +34,33 @@ function usageJson({ cachedTokens, completionTokens, promptTokens }: Usage): str
   );
 }
 
+/** The members before the choices. */
+function headJson({ created, id, model }: AnswerShape, object: string): string {
+  return `{"id":${JSON.stringify(id)},"object":"${object}","created":${created},"model":${JSON.stringify(model)}`;
+}
+
 /** Makes the events of one streamed answer. */
 export class EventWriter {
   readonly #head: string;
   readonly #isChat: boolean;
 
-  constructor({ api, created, id, model }: AnswerShape) {
-    this.#isChat = api === "chat";
+  constructor(shape: AnswerShape) {
+    this.#isChat = shape.api === "chat";
     const object = this.#isChat ? "chat.completion.chunk" : "text_completion";
-    this.#head = `data: {"id":"${id}","object":"${object}","created":${created},"model":${JSON.stringify(model)},"choices":[`;
+    this.#head = `data: ${headJson(shape, object)},"choices":[`;
   }
 
-  token(text: string, finishReason: "stop" | "length" | null): string {
-    const reason = finishReason === null ? "null" : `"${finishReason}"`;
+  /** What comes before the first token: in a chat, who speaks. */
+  start(): string {
+    return this.#isChat ? this.#choice(`"delta":{"role":"assistant","content":""}`, false) : "";
+  }
+
+  token(text: string, isLast: boolean): string {
     const quoted = JSON.stringify(text);
-    const choice = this.#isChat
-      ? `{"index":0,"delta":{"content":${quoted}},"finish_reason":${reason}}`
-      : `{"index":0,"text":${quoted},"finish_reason":${reason}}`;
-    return `${this.#head}${choice}]}\n\n`;
+    return this.#choice(
+      this.#isChat ? `"delta":{"content":${quoted}}` : `"text":${quoted}`,
+      isLast,
+    );
   }
 
   usage(usage: Usage): string {
@@ -60,21 +70,23 @@ export class EventWriter {
   done(): string {
     return "data: [DONE]\n\n";
   }
+
+  #choice(content: string, isLast: boolean): string {
+    const reason = isLast ? '"length"' : "null";
+    return `${this.#head}{"index":0,${content},"logprobs":null,"finish_reason":${reason}}]}\n\n`;
+  }
 }
 
 /** A whole answer. */
-export function wholeAnswer(
-  { api, created, id, model }: AnswerShape,
-  text: string,
-  usage: Usage,
-): string {
-  const object = api === "chat" ? "chat.completion" : "text_completion";
+export function wholeAnswer(shape: AnswerShape, text: string, usage: Usage): string {
+  const isChat = shape.api === "chat";
   const quoted = JSON.stringify(text);
-  const choice =
-    api === "chat"
-      ? `{"index":0,"message":{"role":"assistant","content":${quoted}},"finish_reason":"length"}`
-      : `{"index":0,"text":${quoted},"finish_reason":"length"}`;
-  return `{"id":"${id}","object":"${object}","created":${created},"model":${JSON.stringify(model)},"choices":[${choice}],"usage":${usageJson(usage)}}`;
+  const content = isChat
+    ? `"message":{"role":"assistant","content":${quoted}}`
+    : `"text":${quoted}`;
+  const choice = `{"index":0,${content},"logprobs":null,"finish_reason":"length"}`;
+  const head = headJson(shape, isChat ? "chat.completion" : "text_completion");
+  return `${head},"choices":[${choice}],"usage":${usageJson(usage)}}`;
 }
 
 export function errorAnswer(message: string, type: string, code: number): string {

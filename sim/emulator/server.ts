@@ -1,15 +1,51 @@
 /**
  * HTTP around an engine: OpenAI chat and completions, metrics, models and adapters, in real time. One timer, set to the
  * engine's next event.
+ *
+ *   POST ──body──▶ engine.submit ──▶ exchange ──token, finished──▶ answer
+ *                                       └──client has gone, or reads nothing──▶ engine.cancel
  * @module
  */
 import http, { type IncomingMessage, type ServerResponse } from "node:http";
-import type { AddressInfo, Socket } from "node:net";
-import { Engine, type EngineConfig } from "../engine.ts";
+import type { AddressInfo } from "node:net";
+import { Engine, type EngineConfig, type EngineSink, type Rejection } from "../engine.ts";
 import { stepProfiles } from "../step-time.ts";
-import { type Api, EventWriter, errorAnswer, tokenText, wholeAnswer } from "./answers.ts";
-import { metricsPage, TtftHistogram } from "./metrics-page.ts";
-import { chatText, completionText, promptFacts } from "./prompt.ts";
+import {
+  type AnswerShape,
+  type Api,
+  EventWriter,
+  errorAnswer,
+  tokenText,
+  wholeAnswer,
+} from "./answers.ts";
+import { type Generation, readGeneration } from "./generation.ts";
+import { type FinishReason, metricsPage, TtftHistogram } from "./metrics-page.ts";
+import { type PromptFacts, promptFacts } from "./prompt.ts";
+import { type BodyLimits, BodyReader } from "./read-body.ts";
+import { badRequest, Refusal, shown } from "./refusal.ts";
+
+/** Bounds of an emulated server. */
+export interface EmulatorLimits extends BodyLimits {
+  /** Connections at one time; more are closed at once. */
+  readonly connectionsMax: number;
+  /** Bytes of an answer that its client has not read; a client with more is cut off. */
+  readonly unsentBytesMax: number;
+  /** Adapters that can be asked for. */
+  readonly adaptersMax: number;
+  /** Length of an adapter's name, characters. */
+  readonly adapterNameMax: number;
+}
+
+const MEBIBYTE = 1024 * 1024;
+
+const emulatorLimits: EmulatorLimits = {
+  bodyBytesMax: 32 * MEBIBYTE,
+  bodiesBytesMax: 256 * MEBIBYTE,
+  connectionsMax: 8192,
+  unsentBytesMax: MEBIBYTE,
+  adaptersMax: 1024,
+  adapterNameMax: 256,
+};
 
 export interface EmulatorOptions {
   readonly port?: number;
@@ -19,6 +55,7 @@ export interface EmulatorOptions {
   readonly model?: string;
   readonly adapters?: readonly string[];
   readonly engine?: Partial<EngineConfig>;
+  readonly limits?: Partial<EmulatorLimits>;
 }
 
 /** Small enough that placement shows, large enough to serve some fifty conversations. */
@@ -33,64 +70,55 @@ export const DEMO_ENGINE: EngineConfig = {
   waitingMax: 4096,
 };
 
-/** Largest request body, bytes. */
-export const BODY_BYTES_MAX = 32 * 1024 * 1024;
-const OUTPUT_TOKENS_DEFAULT = 16;
-const OUTPUT_TOKENS_MAX = 100_000;
-const ADAPTERS_MAX = 1024;
+/** Longer than the pause between two turns of a conversation, so that a gateway keeps its connections. */
+const KEEP_ALIVE_MS = 75_000;
 
+/** One generation under way. */
 interface Exchange {
   readonly response: ServerResponse;
   readonly startedAtMs: number;
-  readonly events: EventWriter | null;
-  readonly api: Api;
-  readonly model: string;
+  readonly shape: AnswerShape;
+  readonly generation: Generation;
   readonly promptTokens: number;
-  readonly outputTokens: number;
-  readonly includeUsage: boolean;
-  readonly answerId: string;
-  readonly created: number;
+  /** Null when the answer comes in one piece. */
+  readonly events: EventWriter | null;
+  /** The answer so far, when it comes in one piece. */
   text: string;
   cachedTokens: number;
 }
 
-/** A request that can not be served, with the status for it. */
-class Refusal extends Error {
-  readonly status: number;
-  readonly type: string;
-  constructor(status: number, type: string, message: string) {
-    super(message);
-    this.status = status;
-    this.type = type;
-  }
-}
-
-export class Emulator {
+export class Emulator implements EngineSink {
   readonly engine: Engine;
   readonly name: string;
+  readonly #limits: EmulatorLimits;
   readonly #model: string;
+  /** Adapters that can be asked for; those in the engine's slots are some of them. */
   readonly #adapters: Set<string>;
+  readonly #bodies: BodyReader;
   readonly #server: http.Server;
   readonly #exchanges = new Map<number, Exchange>();
-  readonly #sockets = new Set<Socket>();
   readonly #ttft = new TtftHistogram();
-  readonly #finished = new Map<string, number>();
+  readonly #finished: Record<FinishReason, number> = { abort: 0, length: 0 };
   #timer: NodeJS.Timeout | undefined;
   #answers = 0;
+  #isClosed = false;
 
+  /** @throws {RangeError} when a bound of the engine is out of range or the name can not stand in a header */
   constructor(options: EmulatorOptions) {
     this.engine = new Engine({ ...DEMO_ENGINE, ...options.engine });
     this.name = options.name ?? "emulator";
+    if (!/^[\w.-]+$/.test(this.name)) {
+      throw new RangeError(`emulator: name must be letters, digits and _.-, got "${this.name}"`);
+    }
+    this.#limits = { ...emulatorLimits, ...options.limits };
     this.#model = options.model ?? "base";
     this.#adapters = new Set(options.adapters ?? []);
+    this.#bodies = new BodyReader(this.#limits);
     this.#server = http.createServer((request, response) => {
       this.#route(request, response).catch((error: unknown) => this.#refuse(response, error));
     });
-    this.#server.keepAliveTimeout = 75_000;
-    this.#server.on("connection", (socket: Socket) => {
-      this.#sockets.add(socket);
-      socket.once("close", () => this.#sockets.delete(socket));
-    });
+    this.#server.keepAliveTimeout = KEEP_ALIVE_MS;
+    this.#server.maxConnections = this.#limits.connectionsMax;
   }
 
   listen(port: number, host: string): Promise<void> {
@@ -122,39 +150,41 @@ export class Emulator {
 
   /** Ends everything at once, as a crash would. */
   close(): Promise<void> {
+    this.#isClosed = true;
     clearTimeout(this.#timer);
-    for (const socket of this.#sockets) socket.destroy();
-    return new Promise((resolve) => this.#server.close(() => resolve()));
+    return new Promise((resolve) => {
+      this.#server.close(() => resolve());
+      this.#server.closeAllConnections();
+    });
   }
 
   async #route(request: IncomingMessage, response: ServerResponse): Promise<void> {
     response.setHeader("x-served-by", this.name);
-    const path = new URL(request.url ?? "/", "http://emulator").pathname;
-    switch (`${request.method} ${path}`) {
+    const route = `${request.method} ${request.url!.split("?", 1)[0]}`;
+    switch (route) {
       case "POST /v1/chat/completions":
-        this.#generate("chat", await readJson(request), response);
+        this.#generate("chat", await this.#bodies.readObject(request), response);
         return;
       case "POST /v1/completions":
-        this.#generate("completion", await readJson(request), response);
+        this.#generate("completion", await this.#bodies.readObject(request), response);
         return;
       case "GET /metrics":
-        response.setHeader("content-type", "text/plain; version=0.0.4; charset=utf-8");
-        response.end(this.metrics());
+        send(response, 200, "text/plain; version=0.0.4; charset=utf-8", this.metrics());
         return;
       case "GET /health":
         response.end();
         return;
       case "GET /v1/models":
-        sendJson(response, 200, this.#models());
+        sendJson(response, 200, JSON.stringify(this.#models()));
         return;
       case "POST /v1/load_lora_adapter":
-        this.#loadAdapter(await readJson(request), response);
+        this.#loadAdapter(await this.#bodies.readObject(request), response);
         return;
       case "POST /v1/unload_lora_adapter":
-        this.#unloadAdapter(await readJson(request), response);
+        this.#unloadAdapter(await this.#bodies.readObject(request), response);
         return;
       default:
-        throw new Refusal(404, "NotFoundError", `no route ${request.method} ${path}`);
+        throw new Refusal(404, "NotFoundError", `no route ${route}`);
     }
   }
 
@@ -173,44 +203,37 @@ export class Emulator {
   // ── generation ────────────────────────────────────────────────────────────────────────────────────────────────
 
   #generate(api: Api, body: Record<string, unknown>, response: ServerResponse): void {
-    const model = body["model"];
-    if (typeof model !== "string") throw new Refusal(400, "BadRequestError", "model is required");
+    const generation = readGeneration(api, body);
+    const { cacheSalt, model, outputTokens, streams } = generation;
     const isAdapter = this.#adapters.has(model);
     if (!isAdapter && model !== this.#model) {
-      throw new Refusal(404, "NotFoundError", `The model \`${model}\` does not exist.`);
+      throw new Refusal(404, "NotFoundError", `The model ${shown(model)} does not exist.`);
     }
+    // A client that left after its body is not told again.
+    if (response.destroyed) return;
     const adapter = isAdapter ? model : null;
-    const text = promptText(api, body);
-    const prompt = promptFacts(text, adapter, this.engine.config.blockSizeTokens);
-    const outputTokens = outputTokensOf(body);
+    const { blockSizeTokens } = this.engine.config;
+    const prompt = promptFacts(generation.prompt, { adapter, cacheSalt }, blockSizeTokens);
     const startedAtMs = performance.now();
-    this.#advance();
+    this.engine.advance(startedAtMs, this);
     const id = this.engine.submit(
       { promptTokens: prompt.tokens, blockHashes: prompt.blockHashes, outputTokens, adapter },
       startedAtMs,
     );
-    if (id < 0) {
-      throw new Refusal(
-        400,
-        "BadRequestError",
-        `prompt of ${prompt.tokens} tokens and ${outputTokens} output tokens do not fit`,
-      );
-    }
-    const answerId = `cmpl-${this.name}-${++this.#answers}`;
-    const created = Math.floor(Date.now() / 1000);
-    const streams = body["stream"] === true;
-    const options = body["stream_options"] as { include_usage?: unknown } | undefined;
+    if (typeof id === "string") throw this.#rejection(id, generation, prompt);
+    const shape = {
+      api,
+      id: `${api === "chat" ? "chatcmpl" : "cmpl"}-${this.name}-${++this.#answers}`,
+      model,
+      created: Math.floor(Date.now() / 1000),
+    };
     this.#exchanges.set(id, {
       response,
       startedAtMs,
-      events: streams ? new EventWriter({ api, id: answerId, model, created }) : null,
-      api,
-      model,
+      shape,
+      generation,
       promptTokens: prompt.tokens,
-      outputTokens,
-      includeUsage: options?.include_usage === true,
-      answerId,
-      created,
+      events: streams ? new EventWriter(shape) : null,
       text: "",
       cachedTokens: 0,
     });
@@ -222,22 +245,34 @@ export class Emulator {
     this.#schedule();
   }
 
+  #rejection(reason: Rejection, generation: Generation, prompt: PromptFacts): Refusal {
+    switch (reason) {
+      case "queue-full":
+        return new Refusal(503, "ServiceUnavailableError", "the queue is full");
+      case "no-adapter-slots":
+        return badRequest("LoRA is not enabled");
+      case "too-long": {
+        const { outputTokens } = generation;
+        return badRequest(
+          `This model's maximum context length is ${this.engine.contextTokensMax} tokens. However, you requested ` +
+            `${prompt.tokens + outputTokens} tokens (${prompt.tokens} in the prompt, ${outputTokens} in the answer).`,
+        );
+      }
+    }
+  }
+
   /** The client has gone, or the answer is complete: then the id is not known any more. */
   #abandon(id: number): void {
     if (!this.#exchanges.delete(id)) return;
-    this.engine.cancel(id);
-    this.#count("abort");
+    this.engine.cancel(id, performance.now());
+    this.#finished.abort++;
     this.#schedule();
-  }
-
-  #count(reason: string): void {
-    this.#finished.set(reason, (this.#finished.get(reason) ?? 0) + 1);
   }
 
   #schedule(): void {
     clearTimeout(this.#timer);
     const nextMs = this.engine.nextEventMs();
-    if (nextMs === Number.POSITIVE_INFINITY) return;
+    if (this.#isClosed || nextMs === Number.POSITIVE_INFINITY) return;
     this.#timer = setTimeout(
       () => {
         this.#advance();
@@ -251,41 +286,34 @@ export class Emulator {
     this.engine.advance(performance.now(), this);
   }
 
-  /** EngineSink */
   token(id: number, index: number, atMs: number): void {
-    const exchange = this.#exchanges.get(id);
-    if (exchange === undefined) return;
+    const exchange = this.#exchanges.get(id)!;
+    const { events, generation, response, startedAtMs } = exchange;
     if (index === 0) {
-      this.#ttft.observe((atMs - exchange.startedAtMs) / 1000);
+      this.#ttft.observe((atMs - startedAtMs) / 1000);
       exchange.cachedTokens = this.engine.cachedTokens(id);
     }
     const text = tokenText(index);
-    if (exchange.events === null) {
+    if (events === null) {
       exchange.text += text;
-    } else {
-      const isLast = index === exchange.outputTokens - 1;
-      exchange.response.write(exchange.events.token(text, isLast ? "length" : null));
+      return;
+    }
+    const isLast = index === generation.outputTokens - 1;
+    response.write((index === 0 ? events.start() : "") + events.token(text, isLast));
+    if (response.writableLength > this.#limits.unsentBytesMax) {
+      response.destroy();
+      this.#abandon(id);
     }
   }
 
-  /** EngineSink */
   finished(id: number): void {
-    const exchange = this.#exchanges.get(id);
-    if (exchange === undefined) return;
+    const exchange = this.#exchanges.get(id)!;
     this.#exchanges.delete(id);
-    this.#count("length");
-    const { api, answerId, created, events, model, response } = exchange;
-    const usage = {
-      promptTokens: exchange.promptTokens,
-      completionTokens: exchange.outputTokens,
-      cachedTokens: exchange.cachedTokens,
-    };
-    if (events !== null) {
-      response.end((exchange.includeUsage ? events.usage(usage) : "") + events.done());
-      return;
-    }
-    const body = wholeAnswer({ api, id: answerId, model, created }, exchange.text, usage);
-    sendText(response, 200, body);
+    this.#finished.length++;
+    const { cachedTokens, events, generation, promptTokens, response, shape, text } = exchange;
+    const usage = { promptTokens, completionTokens: generation.outputTokens, cachedTokens };
+    if (events === null) sendJson(response, 200, wholeAnswer(shape, text, usage));
+    else response.end((generation.includeUsage ? events.usage(usage) : "") + events.done());
   }
 
   // ── models and adapters ───────────────────────────────────────────────────────────────────────────────────────
@@ -298,43 +326,53 @@ export class Emulator {
       owned_by: "emulator",
       root: id,
       parent,
+      max_model_len: this.engine.contextTokensMax,
     });
     const adapters = [...this.#adapters].map((name) => model(name, this.#model));
     return { object: "list", data: [model(this.#model, null), ...adapters] };
   }
 
+  /** Makes an adapter known; as in a server with many, the engine loads it when it is asked for. */
   #loadAdapter(body: Record<string, unknown>, response: ServerResponse): void {
-    const name = body["lora_name"];
-    if (typeof name !== "string" || name === "") {
-      throw new Refusal(400, "InvalidUserInput", "lora_name is required");
+    const { lora_name: name, lora_path: path } = body;
+    if (typeof name !== "string" || name === "" || typeof path !== "string" || path === "") {
+      throw invalidInput("Both 'lora_name' and 'lora_path' must be provided.");
     }
-    if (this.#adapters.has(name)) {
-      throw new Refusal(400, "InvalidUserInput", `adapter ${name} is already loaded`);
+    const { adapterNameMax, adaptersMax } = this.#limits;
+    if (name.length > adapterNameMax) {
+      throw invalidInput(`lora_name is longer than ${adapterNameMax} characters`);
     }
-    if (this.#adapters.size >= ADAPTERS_MAX) {
-      throw new Refusal(400, "InvalidUserInput", `more than ${ADAPTERS_MAX} adapters`);
+    if (this.engine.config.adapterSlots === 0) throw invalidInput("LoRA is not enabled");
+    if (name === this.#model || this.#adapters.has(name)) {
+      throw invalidInput(`The lora adapter ${shown(name)} has already been loaded.`);
     }
+    if (this.#adapters.size >= adaptersMax) throw invalidInput(`more than ${adaptersMax} adapters`);
     this.#adapters.add(name);
-    response.end(`Success: LoRA adapter '${name}' added successfully.`);
+    send(response, 200, "text/plain", `Success: LoRA adapter '${name}' added successfully.`);
   }
 
-  #unloadAdapter(body: Record<string, unknown>, response: ServerResponse): void {
-    const name = body["lora_name"];
-    if (typeof name !== "string" || !this.#adapters.delete(name)) {
-      throw new Refusal(404, "NotFoundError", `adapter ${String(name)} is not loaded`);
+  #unloadAdapter({ lora_name: name }: Record<string, unknown>, response: ServerResponse): void {
+    if (typeof name !== "string" || name === "") {
+      throw invalidInput("'lora_name' needs to be provided to unload a LoRA adapter.");
     }
+    if (!this.#adapters.delete(name)) {
+      throw new Refusal(404, "NotFoundError", `The lora adapter ${shown(name)} cannot be found.`);
+    }
+    // One in use keeps its slot until its requests have ended and another adapter needs it.
     this.engine.adapters.unload(name);
-    response.end(`Success: LoRA adapter '${name}' removed successfully.`);
+    send(response, 200, "text/plain", `Success: LoRA adapter '${name}' removed successfully.`);
   }
 
   #refuse(response: ServerResponse, error: unknown): void {
-    const status = error instanceof Refusal ? error.status : 500;
-    const type = error instanceof Refusal ? error.type : "InternalServerError";
     if (response.headersSent || response.destroyed) {
       response.destroy();
       return;
     }
-    sendText(response, status, errorAnswer((error as Error).message, type, status));
+    const { message, status, type } =
+      error instanceof Refusal
+        ? error
+        : new Refusal(500, "InternalServerError", (error as Error).message);
+    sendJson(response, status, errorAnswer(message, type, status));
   }
 }
 
@@ -345,55 +383,17 @@ export async function startEmulator(options: EmulatorOptions = {}): Promise<Emul
   return emulator;
 }
 
-function promptText(api: Api, body: Record<string, unknown>): string {
-  try {
-    return api === "chat" ? chatText(body["messages"]) : completionText(body["prompt"]);
-  } catch (error) {
-    throw new Refusal(400, "BadRequestError", (error as Error).message);
-  }
+function invalidInput(message: string): Refusal {
+  return new Refusal(400, "InvalidUserInput", message);
 }
 
-function outputTokensOf(body: Record<string, unknown>): number {
-  const value = body["max_completion_tokens"] ?? body["max_tokens"] ?? OUTPUT_TOKENS_DEFAULT;
-  if (typeof value !== "number" || !Number.isInteger(value) || value < 1) {
-    throw new Refusal(
-      400,
-      "BadRequestError",
-      `max_tokens must be at least 1, got ${String(value)}`,
-    );
-  }
-  return Math.min(value, OUTPUT_TOKENS_MAX);
+function sendJson(response: ServerResponse, status: number, body: string): void {
+  send(response, status, "application/json", body);
 }
 
-async function readJson(request: IncomingMessage): Promise<Record<string, unknown>> {
-  const chunks: Buffer[] = [];
-  let size = 0;
-  for await (const chunk of request as AsyncIterable<Buffer>) {
-    size += chunk.length;
-    if (size > BODY_BYTES_MAX) {
-      throw new Refusal(413, "BadRequestError", `body is larger than ${BODY_BYTES_MAX} bytes`);
-    }
-    chunks.push(chunk);
-  }
-  let value: unknown;
-  try {
-    value = JSON.parse(Buffer.concat(chunks).toString("utf8"));
-  } catch (error) {
-    throw new Refusal(400, "BadRequestError", (error as Error).message);
-  }
-  if (typeof value !== "object" || value === null || Array.isArray(value)) {
-    throw new Refusal(400, "BadRequestError", "body must be a JSON object");
-  }
-  return value as Record<string, unknown>;
-}
-
-function sendJson(response: ServerResponse, status: number, value: unknown): void {
-  sendText(response, status, JSON.stringify(value));
-}
-
-function sendText(response: ServerResponse, status: number, body: string): void {
+function send(response: ServerResponse, status: number, contentType: string, body: string): void {
   response.writeHead(status, {
-    "content-type": "application/json",
+    "content-type": contentType,
     "content-length": Buffer.byteLength(body),
   });
   response.end(body);
