@@ -3,15 +3,12 @@
  * start → serving → draining (NOT_SERVING, everything still served) → closing (streams finish) → stopped.
  * @module
  */
-import { randomInt } from "node:crypto";
 import {
-  buildScheduler,
   type Clock,
   DecisionRecorder,
   EndpointPool,
   type ResolvedConfig,
   type Scheduler,
-  SeededRandom,
 } from "../scheduler/index.ts";
 import {
   type ScraperHandle,
@@ -25,19 +22,17 @@ import type { FileDiscoveryParameters } from "./config/outer-plugins.ts";
 import { scraperOptions } from "./config/scraper-options.ts";
 import { FileDiscovery } from "./control/file-discovery.ts";
 import { PoolUpdater } from "./control/pool-updater.ts";
+import { createDataPlane } from "./data-plane.ts";
 import { ExtProcStream } from "./ingress/ext-proc-stream.ts";
 import { H2Transport } from "./ingress/h2/h2-transport.ts";
 import { HealthService } from "./ingress/health.ts";
-import { IngressContext } from "./ingress/ingress-context.ts";
-import { InProcessSchedulerPort } from "./ingress/scheduler-port.ts";
+import type { IngressContext } from "./ingress/ingress-context.ts";
 import { createSelfSignedPair, KeyPairWatcher, readKeyPair } from "./ingress/tls.ts";
 import type { AcceptStream } from "./ingress/transport.ts";
 import type { Logger } from "./log.ts";
-import { MeteredPort } from "./metrics/metered-port.ts";
 import { Metrics } from "./metrics/metrics.ts";
 import { collectPoolMetrics } from "./metrics/pool-metrics.ts";
-import { RequestMetrics } from "./metrics/request-metrics.ts";
-import { buildParsers } from "./request/parsers/registry.ts";
+import { warmUp } from "./warm-up.ts";
 
 const EXT_PROC_METHOD = "/envoy.service.ext_proc.v3.ExternalProcessor/Process";
 /** Decisions kept for /debug/decisions. */
@@ -96,16 +91,6 @@ export class App {
           "file-discovery and name it here",
       );
     }
-    const clock = systemClock;
-    this.#scheduler = buildScheduler(config, {
-      pool: this.#pool,
-      clock,
-      random: new SeededRandom(randomInt(2 ** 32)),
-      recorder: this.#recorder,
-      warn: (message: string) => log.warn({ message }, "configuration"),
-    });
-    const parsers = buildParsers(config.parsers);
-    for (const warning of parsers.warnings) log.warn({ warning }, "configuration");
     const options = scraperOptions(config, flags);
     this.#scrapers = this.#startScrapers(options ?? { threads: 0 });
     this.#updater = new PoolUpdater(
@@ -115,33 +100,19 @@ export class App {
     );
     const { path, watchFile } = discovery.parameters as FileDiscoveryParameters;
     this.#discovery = new FileDiscovery({ path, watchFile, log });
-    const requestMetrics = new RequestMetrics(this.#metrics);
-    const port = new InProcessSchedulerPort({
-      scheduler: this.#scheduler,
+    const plane = createDataPlane({
+      config,
+      flags,
+      clock: systemClock,
       pool: this.#pool,
+      metrics: this.#metrics,
+      recorder: this.#recorder,
       refresh: () => this.#scrapers.reader.refresh(this.#pool),
       onFault: (error) => this.#onFault(error),
+      warn: (warning) => log.warn({ warning }, "configuration"),
     });
-    this.#context = new IngressContext({
-      port: new MeteredPort({
-        port,
-        pool: this.#pool,
-        metrics: this.#metrics,
-        requestMetrics,
-        now: () => performance.now(),
-      }),
-      parsers,
-      metrics: requestMetrics,
-      clock,
-      limits: {
-        messageBytesMax: flags.grpcMaxRecvMsgBytes,
-        requestBodyBytesMax: flags.maxRequestBodyBytes,
-        bodyBytesInFlightMax: flags.maxInflightBodyBytes,
-      },
-      disableSubsetFilter: flags.disableEndpointSubsetFilter,
-      emitScores: flags.emitEndpointScores,
-      onFault: (error) => this.#onFault(error),
-    });
+    this.#scheduler = plane.scheduler;
+    this.#context = plane.context;
     this.#admin = createAdminServer({
       metrics: this.#metrics,
       isReady: () => this.#isReady(),
@@ -159,6 +130,14 @@ export class App {
       this.#poolKnown = true;
       this.#health.changed();
     });
+    if (flags.warmUp) {
+      const exchanges = await warmUp(EXT_PROC_METHOD, {
+        config: this.#config,
+        flags,
+        clock: systemClock,
+      });
+      this.#log.debug({ exchanges }, "practiced");
+    }
     const acceptExtProc: AcceptStream = (path, stream) => {
       if (path === EXT_PROC_METHOD) return new ExtProcStream(stream, this.#context);
       return flags.healthChecking ? this.#health.accept(path, stream) : null;

@@ -322,6 +322,12 @@ export const flagTable = [
     doc: "**ours**: scraper threads; 0 = scrape on the main thread",
   },
   {
+    name: "warm-up",
+    type: "boolean",
+    default: "true",
+    doc: "**ours**: practice with exchanges of its own before serving, under a second",
+  },
+  {
     name: "log-level",
     type: "string",
     default: "",

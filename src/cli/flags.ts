@@ -38,6 +38,7 @@ export interface Flags {
   readonly maxRequestBodyBytes: number;
   readonly maxInflightBodyBytes: number;
   readonly threads: number;
+  readonly warmUp: boolean;
 }
 
 export type FlagsResult =
@@ -307,6 +308,7 @@ function assemble(values: ReadonlyMap<FlagName, Value>, notices: string[]): Flag
     maxRequestBodyBytes: number("max-request-body-size"),
     maxInflightBodyBytes: number("max-inflight-body-bytes"),
     threads: number("threads"),
+    warmUp: boolean("warm-up"),
   };
   return { kind: "flags", flags, notices };
 }

@@ -18,12 +18,14 @@ export class Metrics {
   readonly #process = new Registry();
   readonly #collectors: (() => void)[] = [];
 
-  constructor() {
+  /** @param options.collectsProcess false = without the families of process and runtime, which watch them all along */
+  constructor({ collectsProcess = true } = {}) {
     const families = {} as Record<FamilyName, Family>;
     for (const [key, definition] of Object.entries(catalog)) {
       families[key as FamilyName] = new Family(definition as FamilyDefinition);
     }
     this.families = families;
+    if (!collectsProcess) return;
     collectDefaultMetrics({
       register: this.#process,
       eventLoopMonitoringPrecision: EVENT_LOOP_SAMPLE_MS,

@@ -86,7 +86,7 @@ export async function withPicker<T>(
         port: pod.port,
         labels: { app: poolName, ...pod.labels },
       })),
-      flags: ["--refresh-prometheus-metrics-interval=500ms"],
+      flags: ["--refresh-prometheus-metrics-interval=500ms", "--warm-up=false"],
       waitForScrapes: true,
     });
     const client = new ExtProcClient(picker.address);

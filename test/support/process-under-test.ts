@@ -102,7 +102,8 @@ export async function runToEnd(
 
 /** The arguments of a process over these files. */
 export function argumentsFor(files: ProcessFiles, ...flags: readonly string[]): string[] {
-  return ["--pool-name=pool", `--config-file=${files.configPath}`, ...PORTS, ...flags];
+  const common = ["--pool-name=pool", "--warm-up=false", `--config-file=${files.configPath}`];
+  return [...common, ...PORTS, ...flags];
 }
 
 /** Starts a process over these files and waits until it serves. The files are removed with it. */

@@ -1,0 +1,70 @@
+/**
+ * Wires what a request passes through: scheduler, its metered port, parsers and metrics of the ingress.
+ * @module
+ */
+import { randomInt } from "node:crypto";
+import {
+  buildScheduler,
+  type Clock,
+  type DecisionRecorder,
+  type EndpointPool,
+  type ResolvedConfig,
+  type Scheduler,
+  SeededRandom,
+} from "../scheduler/index.ts";
+import type { Flags } from "./cli/flags.ts";
+import { IngressContext } from "./ingress/ingress-context.ts";
+import { InProcessSchedulerPort } from "./ingress/scheduler-port.ts";
+import { MeteredPort } from "./metrics/metered-port.ts";
+import type { Metrics } from "./metrics/metrics.ts";
+import { RequestMetrics } from "./metrics/request-metrics.ts";
+import { buildParsers } from "./request/parsers/registry.ts";
+
+export interface DataPlaneOptions {
+  readonly config: ResolvedConfig;
+  readonly flags: Flags;
+  readonly clock: Clock;
+  readonly pool: EndpointPool;
+  readonly metrics: Metrics;
+  readonly recorder: DecisionRecorder;
+  /** Brings scraped facts up to date; called before each pick. */
+  readonly refresh: () => void;
+  readonly onFault: (error: unknown) => void;
+  readonly warn: (warning: string) => void;
+}
+
+export interface DataPlane {
+  readonly scheduler: Scheduler;
+  readonly context: IngressContext;
+}
+
+/** @throws ConfigError when plugins refuse their parameters */
+export function createDataPlane(options: DataPlaneOptions): DataPlane {
+  const { clock, config, flags, metrics, onFault, pool, recorder, refresh, warn } = options;
+  const scheduler = buildScheduler(config, {
+    pool,
+    clock,
+    random: new SeededRandom(randomInt(2 ** 32)),
+    recorder,
+    warn,
+  });
+  const parsers = buildParsers(config.parsers);
+  for (const warning of parsers.warnings) warn(warning);
+  const requestMetrics = new RequestMetrics(metrics);
+  const port = new InProcessSchedulerPort({ scheduler, pool, refresh, onFault });
+  const context = new IngressContext({
+    port: new MeteredPort({ port, pool, metrics, requestMetrics, now: () => performance.now() }),
+    parsers,
+    metrics: requestMetrics,
+    clock,
+    limits: {
+      messageBytesMax: flags.grpcMaxRecvMsgBytes,
+      requestBodyBytesMax: flags.maxRequestBodyBytes,
+      bodyBytesInFlightMax: flags.maxInflightBodyBytes,
+    },
+    disableSubsetFilter: flags.disableEndpointSubsetFilter,
+    emitScores: flags.emitEndpointScores,
+    onFault,
+  });
+  return { scheduler, context };
+}
