@@ -113,9 +113,8 @@ export class Engine {
   readonly #byId = new Map<number, Sequence>();
   /** End of the step under way; without one, the time at which an adapter is loaded. */
   #nextEventMs = NO_EVENT;
+  /** A step is under way, or the sink is being told of its effects: the next one is planned after that. */
   #isStepping = false;
-  /** The sink is being told of a step's effects: the next step is planned after that. */
-  #isEndingStep = false;
   #nextId = 1;
   #nowMs = 0;
   #prefixQueryTokens = 0;
@@ -230,7 +229,7 @@ export class Engine {
 
   /** A wait for an adapter is no step: whoever comes or goes meanwhile is looked at at once. */
   #startStepIfIdle(): void {
-    if (!this.#isStepping && !this.#isEndingStep) this.#startStep();
+    if (!this.#isStepping) this.#startStep();
   }
 
   #startStep(): void {
@@ -334,16 +333,14 @@ export class Engine {
   // ── effects ───────────────────────────────────────────────────────────────────────────────────────────────────
 
   #endStep(sink: EngineSink): void {
-    this.#isEndingStep = true;
     for (const sequence of [...this.#running]) {
-      // The sink may have canceled it, on the news of another.
-      if (sequence.inStep === 0 || !this.#byId.has(sequence.id)) continue;
+      // Not in the step, or canceled by the sink on the news of another.
+      if (sequence.inStep === 0) continue;
       sequence.computed += sequence.inStep;
       sequence.inStep = 0;
       this.#nameFullBlocks(sequence);
       if (sequence.computed === sequence.target) this.#produce(sequence, sink);
     }
-    this.#isEndingStep = false;
   }
 
   /** Prompt blocks can be found by others once their KV is there. */
