@@ -35,6 +35,8 @@ import type { GatewayShared } from "./gateway-stats.ts";
 import { openUpstream } from "./gateway-upstream.ts";
 
 const DESTINATION = "x-gateway-destination-endpoint";
+/** Bytes of one body message: Envoy's come in this size when its buffer limit is 32 KiB. */
+const BODY_MESSAGE_BYTES_MAX = 32 * 1024;
 
 /** How far the replies of one direction have come. */
 const Progress = { Headers: 0, Body: 1, Done: 2 } as const;
@@ -98,7 +100,9 @@ export class Exchange implements ProcessListener {
     this.#request.on("data", (chunk: Buffer) => {
       if (this.#requestDead) return;
       if (this.#call !== null) {
-        this.#toProcessor({ requestBody: { body: chunk, endOfStream: false } });
+        for (const body of messagesOf(chunk)) {
+          this.#toProcessor({ requestBody: { body, endOfStream: false } });
+        }
       } else if (this.#upstream?.write(chunk) === false) {
         this.#request.pause();
       }
@@ -271,7 +275,11 @@ export class Exchange implements ProcessListener {
     }
     response.on("data", (chunk: Buffer) => {
       if (this.#call === null) this.#writeClient(chunk);
-      else this.#toProcessor({ responseBody: { body: chunk, endOfStream: false } });
+      else {
+        for (const body of messagesOf(chunk)) {
+          this.#toProcessor({ responseBody: { body, endOfStream: false } });
+        }
+      }
     });
     response.on("end", () => {
       const trailers = pairUp(response.rawTrailers);
@@ -391,4 +399,13 @@ export class Exchange implements ProcessListener {
     }
     this.#request.resume();
   }
+}
+
+/** A chunk in pieces that fit a body message. */
+function messagesOf(chunk: Buffer): Buffer[] {
+  const pieces: Buffer[] = [];
+  for (let at = 0; at < chunk.length; at += BODY_MESSAGE_BYTES_MAX) {
+    pieces.push(chunk.subarray(at, at + BODY_MESSAGE_BYTES_MAX));
+  }
+  return pieces;
 }

@@ -19,7 +19,7 @@ export function openUpstream(
 ): ClientRequest | null {
   const colon = destination.lastIndexOf(":");
   const port = Number(destination.slice(colon + 1));
-  if (colon <= 0 || !Number.isInteger(port)) return null;
+  if (colon <= 0 || !Number.isInteger(port) || port < 1 || port > 65_535) return null;
   const method = firstValue(headers, ":method") ?? "GET";
   const expectsBody = method !== "GET" && method !== "HEAD";
   const framing = withBody
@@ -27,7 +27,7 @@ export function openUpstream(
     : expectsBody
       ? ["content-length", "0"]
       : [];
-  return request({
+  const upstream = request({
     agent,
     host: destination.slice(0, colon).replace(/^\[|\]$/g, ""),
     port,
@@ -35,4 +35,7 @@ export function openUpstream(
     path: firstValue(headers, ":path") ?? "/",
     headers: ["host", firstValue(headers, ":authority") ?? "", ...wireHeaders(headers), ...framing],
   });
+  // Headers go on when they are decided; a model server may answer them before the body is there.
+  if (withBody) upstream.flushHeaders();
+  return upstream;
 }

@@ -1,11 +1,15 @@
 /**
- * An ext_proc server whose replies a test writes one by one, for what stands on Envoy's side of the protocol.
+ * An ext_proc server whose replies a test writes one by one, for what stands on Envoy's side of the protocol. On node:http2
+ * and not on a gRPC library, since it has to see how a stream ends.
  *
- *   ScriptedProcessor ── nextExchange() ──▶ ProcessorExchange: take() … send() … end() / fail()
+ *   ScriptedProcessor ── nextExchange() ──▶ ProcessorExchange: take() … send() … end()
  * @module
  */
-import * as grpc from "@grpc/grpc-js";
-import { loadSync } from "@grpc/proto-loader";
+import { once } from "node:events";
+import { constants, createServer, type Http2Session, type ServerHttp2Stream } from "node:http2";
+import type { AddressInfo } from "node:net";
+import { status as GrpcStatus } from "@grpc/grpc-js";
+import { loadSync, type MethodDefinition } from "@grpc/proto-loader";
 import { within } from "./deadline.ts";
 import type { HeaderMap, HeaderPairs, ReplyKind } from "./ext-proc-messages.ts";
 import { inPackage } from "./paths.ts";
@@ -89,27 +93,43 @@ export const replies = {
   }),
 };
 
-/** How the gateway ended an exchange: RST_STREAM, or a half-close. */
-export type ExchangeEnd = "canceled" | "half-closed";
+/** Length of a gRPC frame's head: a flag and the length of the message. */
+const FRAME_HEAD_BYTES = 5;
+
+type ProcessMethod = MethodDefinition<object, object>;
 
 export class ProcessorExchange {
-  readonly #call: grpc.ServerDuplexStream<Received, object>;
+  readonly #stream: ServerHttp2Stream;
+  readonly #method: ProcessMethod;
   readonly #queue: Received[] = [];
   readonly #takers: ((message: Received) => void)[] = [];
-  readonly #ended: Promise<ExchangeEnd>;
+  readonly #closed: Promise<number>;
+  #pending = Buffer.alloc(0);
+  #endStatus: GrpcStatus = GrpcStatus.OK;
 
-  constructor(call: grpc.ServerDuplexStream<Received, object>) {
-    this.#call = call;
-    call.on("data", (message: Received) => {
+  constructor(stream: ServerHttp2Stream, method: ProcessMethod) {
+    this.#stream = stream;
+    this.#method = method;
+    stream.on("data", (chunk: Buffer) => this.#read(chunk));
+    stream.on("wantTrailers", () => stream.sendTrailers({ "grpc-status": this.#endStatus }));
+    stream.on("error", () => {});
+    this.#closed = new Promise((resolve) => {
+      stream.on("close", () => resolve(stream.rstCode));
+    });
+  }
+
+  #read(chunk: Buffer): void {
+    this.#pending = Buffer.concat([this.#pending, chunk]);
+    while (this.#pending.length >= FRAME_HEAD_BYTES) {
+      const end = FRAME_HEAD_BYTES + this.#pending.readUInt32BE(1);
+      if (this.#pending.length < end) return;
+      const frame = this.#pending.subarray(FRAME_HEAD_BYTES, end);
+      this.#pending = this.#pending.subarray(end);
+      const message = this.#method.requestDeserialize(frame) as Received;
       const taker = this.#takers.shift();
       if (taker === undefined) this.#queue.push(message);
       else taker(message);
-    });
-    this.#ended = new Promise((resolve) => {
-      call.on("cancelled", () => resolve("canceled"));
-      call.on("end", () => resolve("half-closed"));
-    });
-    call.on("error", () => {});
+    }
   }
 
   /** The next message. */
@@ -118,11 +138,6 @@ export class ProcessorExchange {
     if (queued !== undefined) return Promise.resolve(queued);
     const message = new Promise<Received>((resolve) => this.#takers.push(resolve));
     return within(message, WAIT_MS, "next message of the gateway");
-  }
-
-  /** Messages that came and were not taken. */
-  get untaken(): readonly Received[] {
-    return this.#queue;
   }
 
   /** The whole body of a direction, with the size of each message; ends with the message that ends the stream. */
@@ -144,20 +159,32 @@ export class ProcessorExchange {
   }
 
   send(...messages: readonly object[]): void {
-    for (const message of messages) this.#call.write(message);
+    this.#respond();
+    for (const message of messages) {
+      const bytes = this.#method.responseSerialize(message);
+      const head = Buffer.alloc(FRAME_HEAD_BYTES);
+      head.writeUInt32BE(bytes.length, 1);
+      this.#stream.write(Buffer.concat([head, bytes]));
+    }
   }
 
-  /** Ends the stream with OK. */
-  end(): void {
-    this.#call.end();
+  /** Ends the stream, with OK unless told otherwise. */
+  end(status: GrpcStatus = GrpcStatus.OK): void {
+    this.#endStatus = status;
+    this.#respond();
+    this.#stream.end();
   }
 
-  fail(code: grpc.status): void {
-    this.#call.emit("error", Object.assign(new Error("scripted"), { code, details: "scripted" }));
+  /** Sends the gRPC headers before the first message or the end. */
+  #respond(): void {
+    if (this.#stream.headersSent) return;
+    this.#stream.respond({ "content-type": "application/grpc" }, { waitForTrailers: true });
   }
 
-  ended(): Promise<ExchangeEnd> {
-    return within(this.#ended, WAIT_MS, "end of the exchange by the gateway");
+  /** Waits until the gateway resets the stream, as Envoy does at the end of each exchange. */
+  async canceled(): Promise<void> {
+    const code = await within(this.#closed, WAIT_MS, "end of the exchange by the gateway");
+    if (code !== constants.NGHTTP2_CANCEL) throw new Error(`stream ended with code ${code}`);
   }
 
   /** Takes the request and sends it on to a destination as it is. @returns the message of the headers */
@@ -190,7 +217,7 @@ export interface ScriptedProcessor {
   readonly address: string;
   /** The next exchange that the gateway opens. */
   nextExchange(): Promise<ProcessorExchange>;
-  close(): void;
+  close(): Promise<void>;
 }
 
 /** Listens on a free port of 127.0.0.1. */
@@ -204,31 +231,37 @@ export async function startScriptedProcessor(): Promise<ScriptedProcessor> {
   });
   const service = definition["envoy.service.ext_proc.v3.ExternalProcessor"];
   if (service === undefined || "format" in service) throw new Error("no service ExternalProcessor");
+  const method = service["Process"]!;
   const opened: ProcessorExchange[] = [];
   const takers: ((exchange: ProcessorExchange) => void)[] = [];
-  const server = new grpc.Server();
-  server.addService(service, {
-    Process: (call: grpc.ServerDuplexStream<Received, object>) => {
-      const exchange = new ProcessorExchange(call);
-      const taker = takers.shift();
-      if (taker === undefined) opened.push(exchange);
-      else taker(exchange);
-    },
+  const sessions = new Set<Http2Session>();
+  const server = createServer();
+  server.on("session", (session) => {
+    sessions.add(session);
+    session.on("close", () => sessions.delete(session));
+    session.on("error", () => {});
   });
-  const port = await new Promise<number>((resolve, reject) => {
-    server.bindAsync("127.0.0.1:0", grpc.ServerCredentials.createInsecure(), (error, bound) => {
-      if (error === null) resolve(bound);
-      else reject(error);
-    });
+  server.on("stream", (stream) => {
+    const exchange = new ProcessorExchange(stream, method);
+    const taker = takers.shift();
+    if (taker === undefined) opened.push(exchange);
+    else taker(exchange);
   });
+  server.listen(0, "127.0.0.1");
+  await once(server, "listening");
   return {
-    address: `127.0.0.1:${port}`,
+    address: `127.0.0.1:${(server.address() as AddressInfo).port}`,
     nextExchange: () => {
       const waiting = opened.shift();
       if (waiting !== undefined) return Promise.resolve(waiting);
       const exchange = new Promise<ProcessorExchange>((resolve) => takers.push(resolve));
       return within(exchange, WAIT_MS, "next exchange of the gateway");
     },
-    close: () => server.forceShutdown(),
+    close: async () => {
+      const closed = once(server, "close");
+      server.close();
+      for (const session of sessions) session.destroy();
+      await closed;
+    },
   };
 }
