@@ -5,6 +5,7 @@
 export {
   DEMO_ENGINE,
   type Emulator,
+  type EmulatorLimits,
   type EmulatorOptions,
   startEmulator,
 } from "./emulator/server.ts";
@@ -14,5 +15,6 @@ export {
   type EngineRequest,
   type EngineSink,
   type EngineStats,
+  type Rejection,
 } from "./engine.ts";
 export { type StepProfile, type StepProfileName, stepMs, stepProfiles } from "./step-time.ts";

@@ -3,6 +3,7 @@
  * figures that came out.
  * @module
  */
+import type { Decision } from "../../scheduler/index.ts";
 import { delay } from "../support/deadline.ts";
 import { startGateway } from "../support/embedded-gateway.ts";
 import { type ServerAddress, startEmulatedServers } from "../support/emulated-servers.ts";
@@ -10,10 +11,11 @@ import { type RunningEndpointPicker, startEndpointPicker } from "../support/endp
 import { startEnvoy } from "../support/envoy.ts";
 import { Board, prefixHitRatio, readReport, type ServerReport } from "./board.ts";
 import { ChatClient, type ChatFigures, percentile } from "./chat-client.ts";
-import { ADAPTERS, BASE_MODEL, DEMO_CONFIG, SERVER_COUNT } from "./profile.ts";
+import { ADAPTERS, BASE_MODEL, DEMO_CONFIG, describeScorers, SERVER_COUNT } from "./profile.ts";
 import type { Conversation } from "./traffic.ts";
 
 const BOARD_INTERVAL_MS = 500;
+const DECISION_TIMEOUT_MS = 2_000;
 
 /** How requests find a server. */
 export type ArmKind = "round-robin" | "endpoint-picker";
@@ -24,6 +26,8 @@ export interface Rig {
   readonly servers: readonly ServerAddress[];
   /** Names of processes that ended by themselves. */
   dead(): string[];
+  /** Scorers and weights of the picker's last decision; null without a picker. */
+  profile(): Promise<string | null>;
   stop(): Promise<void>;
 }
 
@@ -58,12 +62,22 @@ export async function startArm(kind: ArmKind, envoy: string | null): Promise<Rig
       url,
       servers: group.servers,
       dead: () => [...alive].filter(([, isAlive]) => !isAlive()).map(([name]) => name),
+      profile: async () => (picker === null ? null : await profileOf(picker)),
       stop,
     };
   } catch (error) {
     await stop();
     throw error;
   }
+}
+
+/** What the running process scores with, from its own record of its last decision. */
+async function profileOf({ ports }: RunningEndpointPicker): Promise<string | null> {
+  const url = `http://127.0.0.1:${ports.metrics}/debug/decisions?limit=1`;
+  const response = await fetch(url, { signal: AbortSignal.timeout(DECISION_TIMEOUT_MS) });
+  const { decisions } = (await response.json()) as { decisions: readonly Decision[] };
+  const scorers = decisions[0]?.profiles[0]?.scorers;
+  return scorers === undefined ? null : describeScorers(scorers);
 }
 
 async function startFront(
@@ -99,6 +113,10 @@ export interface ArmResult {
   readonly ttftP95Ms: number;
   readonly prefixHits: number;
   readonly adapterLoads: number;
+  /** Processes that ended by themselves. */
+  readonly dead: readonly string[];
+  /** What the picker ran, from its own decisions; null without a picker. */
+  readonly profile: string | null;
 }
 
 /** Plays the conversations and shows the board while they run. */
@@ -132,5 +150,7 @@ export async function playArm(
     ttftP95Ms: percentile(figures.ttftMs, 0.95),
     prefixHits: prefixHitRatio(reports),
     adapterLoads: reports.reduce((sum, report) => sum + report.adapterLoads, 0),
+    dead: rig.dead(),
+    profile: await rig.profile(),
   };
 }

@@ -1,6 +1,6 @@
 /**
- * What the servers report while traffic runs, and the board that shows it: redrawn in place on a terminal, a line
- * every few seconds elsewhere.
+ * What the servers report while traffic runs, and the board that shows it: redrawn in place on a terminal, printed every
+ * few seconds elsewhere.
  * @module
  */
 import type { ServerAddress } from "../support/emulated-servers.ts";
@@ -56,19 +56,21 @@ export function prefixHitRatio(reports: readonly ServerReport[]): number {
   return queries === 0 ? 0 : hits / queries;
 }
 
-/** Without a terminal one line this often. */
-const LINE_INTERVAL_MS = 5_000;
+/** Without a terminal the board is printed this often. */
+const LOG_INTERVAL_MS = 5_000;
 
 function percent(ratio: number): string {
   return `${Math.round(ratio * 100)} %`;
 }
+
+const HEAD = "  server               picks  running  waiting      KV  prefix hits  adapters in use";
 
 export class Board {
   readonly #title: string;
   readonly #seconds: number;
   readonly #inPlace = process.stdout.isTTY === true;
   #drawnLines = 0;
-  #lineAtMs = 0;
+  #drawnAtMs = 0;
 
   /** @param title of the arm; @param seconds that it runs */
   constructor(title: string, seconds: number) {
@@ -78,41 +80,49 @@ export class Board {
 
   /** Shows the state at a time; without a terminal most calls print nothing. */
   draw(elapsedMs: number, reports: readonly ServerReport[], figures: ChatFigures): void {
-    const summary =
-      `requests ${figures.sent}, errors ${figures.errors}, ` +
-      `TTFT p50 ${percentile(figures.ttftMs, 0.5).toFixed(0)} ms, ` +
-      `p95 ${percentile(figures.ttftMs, 0.95).toFixed(0)} ms, ` +
-      `prefix hits ${percent(prefixHitRatio(reports))}`;
     const clock = `${Math.min(this.#seconds, Math.round(elapsedMs / 1000))} of ${this.#seconds} s`;
-    if (!this.#inPlace) {
-      if (elapsedMs - this.#lineAtMs < LINE_INTERVAL_MS) return;
-      this.#lineAtMs = elapsedMs;
-      console.log(`${this.#title} · ${clock} · ${summary}`);
-      return;
-    }
-    const rows = reports.map((report) => {
-      const picks = figures.servedBy.get(report.name) ?? 0;
-      const hits = prefixHitRatio([report]);
-      return (
-        `  ${report.name.padEnd(17)}${String(picks).padStart(8)}${String(report.running).padStart(9)}` +
-        `${String(report.waiting).padStart(9)}${percent(report.kvCacheUsage).padStart(8)}` +
-        `${percent(hits).padStart(13)}  ${report.adapters}`
-      );
-    });
-    this.#redraw([
+    const lines = [
       `${this.#title} · ${clock}`,
-      "  server             answered  running  waiting      KV  prefix hits  adapters",
-      ...rows,
-      `  ${summary}`,
-    ]);
+      ...table(reports, figures),
+      summary(reports, figures),
+    ];
+    if (this.#inPlace) {
+      this.#redraw(lines);
+    } else if (elapsedMs - this.#drawnAtMs >= LOG_INTERVAL_MS) {
+      this.#drawnAtMs = elapsedMs;
+      console.log(lines.join("\n"));
+    }
   }
 
   #redraw(lines: readonly string[]): void {
-    const width = process.stdout.columns ?? 120;
+    // A terminal that does not say how wide it is has 0 columns.
+    const width = process.stdout.columns || 120;
     // A line that wraps would break the count of lines to go back.
     const text = lines.map((line) => line.slice(0, width - 1)).join("\n");
     const back = this.#drawnLines === 0 ? "" : `\u001b[${this.#drawnLines}A\u001b[J`;
     process.stdout.write(`${back}${text}\n`);
     this.#drawnLines = lines.length;
   }
+}
+
+function summary(reports: readonly ServerReport[], figures: ChatFigures): string {
+  return (
+    `  requests ${figures.sent}, errors ${figures.errors}, ` +
+    `TTFT p50 ${percentile(figures.ttftMs, 0.5).toFixed(0)} ms, ` +
+    `p95 ${percentile(figures.ttftMs, 0.95).toFixed(0)} ms, ` +
+    `prefix hits ${percent(prefixHitRatio(reports))}`
+  );
+}
+
+function table(reports: readonly ServerReport[], figures: ChatFigures): string[] {
+  const rows = reports.map((report) => {
+    const picks = figures.picks.get(report.name) ?? 0;
+    const hits = prefixHitRatio([report]);
+    return (
+      `  ${report.name.padEnd(17)}${String(picks).padStart(9)}${String(report.running).padStart(9)}` +
+      `${String(report.waiting).padStart(9)}${percent(report.kvCacheUsage).padStart(8)}` +
+      `${percent(hits).padStart(13)}  ${report.adapters}`
+    );
+  });
+  return [HEAD, ...rows];
 }

@@ -20,8 +20,8 @@ export interface ChatFigures {
   readonly errorTexts: string[];
   /** Time to first token of each finished request, ms, in order of completion. */
   readonly ttftMs: number[];
-  /** Answered requests by server. */
-  readonly servedBy: Map<string, number>;
+  /** Requests by the server that began to answer. */
+  readonly picks: Map<string, number>;
 }
 
 interface Message {
@@ -32,7 +32,6 @@ interface Message {
 interface Answer {
   readonly text: string;
   readonly ttftMs: number;
-  readonly server: string;
 }
 
 /** Text of the content deltas of one server-sent events body. */
@@ -57,7 +56,7 @@ export class ChatClient {
     errors: 0,
     errorTexts: [],
     ttftMs: [],
-    servedBy: new Map(),
+    picks: new Map(),
   };
 
   /** @param url base URL of the gateway */
@@ -92,7 +91,6 @@ export class ChatClient {
         const answer = await this.#ask(conversation.model, messages, turn.maxTokens);
         figures.finished++;
         figures.ttftMs.push(answer.ttftMs);
-        figures.servedBy.set(answer.server, (figures.servedBy.get(answer.server) ?? 0) + 1);
         messages.push({ role: "assistant", content: answer.text });
       } catch (error) {
         figures.errors++;
@@ -121,6 +119,9 @@ export class ChatClient {
           timeout: REQUEST_TIMEOUT_MS,
         },
         (response) => {
+          const server = String(response.headers["x-served-by"] ?? "unknown");
+          const { picks } = this.figures;
+          picks.set(server, (picks.get(server) ?? 0) + 1);
           let ttftMs = -1;
           let text = "";
           response.setEncoding("utf8");
@@ -134,9 +135,12 @@ export class ChatClient {
               reject(new Error(`status ${response.statusCode}: ${text.slice(0, 200)}`));
               return;
             }
-            const server = String(response.headers["x-served-by"] ?? "unknown");
+            if (!text.endsWith("data: [DONE]\n\n")) {
+              reject(new Error(`stream without its end: ${text.slice(-200)}`));
+              return;
+            }
             try {
-              resolve({ text: contentOf(text), ttftMs, server });
+              resolve({ text: contentOf(text), ttftMs });
             } catch (error) {
               reject(error);
             }

@@ -5,36 +5,81 @@
  *   --seconds=20      traffic per arm             --seed=1          other conversations
  *   --gateway=envoy   envoy | embedded; by default Envoy when there is one
  *   --keep            leaves servers, picker and gateway up after the run, until Ctrl-C
+ *
+ * Exit codes: 0 the picker was ahead and nothing failed; 1 not so, or wrong flags; 130, 143 ended by a signal.
  * @module
  */
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { findEnvoy, NO_ENVOY_REASON } from "../support/envoy.ts";
 import { type ArmKind, type ArmResult, playArm, type Rig, startArm } from "./arm.ts";
 import { BASE_MODEL, describeProfile, SERVER_COUNT, trafficOptions } from "./profile.ts";
 import { planTraffic } from "./traffic.ts";
+import { shortcomings } from "./verdict.ts";
 
-const { values } = parseArgs({
-  options: {
-    seconds: { type: "string", default: "20" },
-    seed: { type: "string", default: "1" },
-    gateway: { type: "string" },
-    keep: { type: "boolean", default: false },
-  },
-});
+const SECONDS_MAX = 3600;
+const SEED_MAX = 0xffff_ffff;
 
-// The exit hook of the child processes ends them all; a signal alone would skip it.
-for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
-  process.once(signal, () => process.exit(signal === "SIGINT" ? 130 : 143));
+interface Flags {
+  readonly seconds: number;
+  readonly seed: number;
+  /** Path of an Envoy binary, or null for the embedded gateway. */
+  readonly envoy: string | null;
+  readonly keep: boolean;
 }
 
-function chooseGateway(): string | null {
-  const envoy = findEnvoy();
-  if (values.gateway === "embedded") return null;
-  if (envoy === null && values.gateway === "envoy") {
-    console.error(NO_ENVOY_REASON);
-    process.exit(1);
+/** @throws {Error} naming the flag */
+function readFlags(): Flags {
+  const { values } = parseArgs({
+    options: {
+      seconds: { type: "string", default: "20" },
+      seed: { type: "string", default: "1" },
+      gateway: { type: "string" },
+      keep: { type: "boolean", default: false },
+    },
+  });
+  return {
+    seconds: integerOf("seconds", values.seconds, 1, SECONDS_MAX),
+    seed: integerOf("seed", values.seed, 0, SEED_MAX),
+    envoy: chooseGateway(values.gateway),
+    keep: values.keep,
+  };
+}
+
+function integerOf(flag: string, text: string, min: number, max: number): number {
+  const value = /^\d+$/.test(text) ? Number(text) : Number.NaN;
+  if (value >= min && value <= max) return value;
+  throw new Error(`--${flag} must be an integer from ${min} to ${max}, got "${text}"`);
+}
+
+function chooseGateway(name: string | undefined): string | null {
+  if (name === "embedded") return null;
+  if (name !== undefined && name !== "envoy") {
+    throw new Error(`--gateway must be envoy or embedded, got "${name}"`);
   }
+  const envoy = findEnvoy();
+  if (envoy === null && name === "envoy") throw new Error(NO_ENVOY_REASON);
   return envoy;
+}
+
+/**
+ * Whatever way the process ends, its children end and their files go: children by the exit hook that came with the first
+ * of them, files since all temporary folders of this process are made in one.
+ */
+function cleanUpAtTheEnd(): void {
+  const folder = mkdtempSync(join(tmpdir(), "endpoint-picker-demo-"));
+  process.env["TMPDIR"] = folder;
+  process.on("exit", () => rmSync(folder, { recursive: true, force: true, maxRetries: 3 }));
+  // A signal alone would skip the hooks.
+  for (const [signal, code] of [
+    ["SIGINT", 130],
+    ["SIGTERM", 143],
+    ["SIGHUP", 129],
+  ] as const) {
+    process.once(signal, () => process.exit(code));
+  }
 }
 
 function table(roundRobin: ArmResult, picker: ArmResult): string {
@@ -55,45 +100,42 @@ function table(roundRobin: ArmResult, picker: ArmResult): string {
   ].join("\n");
 }
 
-async function run(): Promise<number> {
-  const seconds = Number(values.seconds);
-  const options = trafficOptions(Number(values.seed), seconds);
+async function run({ envoy, keep, seconds, seed }: Flags): Promise<number> {
+  const options = trafficOptions(seed, seconds);
   const conversations = planTraffic(options);
-  const envoy = chooseGateway();
+  const profile = describeProfile();
   console.log(
-    `${SERVER_COUNT} emulated model servers, gateway: ${envoy === null ? "embedded (no Envoy asked for or found)" : envoy}`,
+    `${SERVER_COUNT} emulated model servers, gateway: ${envoy ?? "embedded (no Envoy asked for or found)"}`,
   );
-  console.log(`profile of the endpoint picker: ${describeProfile()}`);
+  console.log(`default profile of the endpoint picker: ${profile}`);
   console.log(
     `${conversations.length} conversations over ${seconds} s per arm, ${options.systemPrompts} system prompts, ` +
-      `${options.adapters.length} adapters, seed ${options.seed}\n`,
+      `${options.adapters.length} adapters, seed ${seed}\n`,
   );
 
-  const dead: string[] = [];
   let kept: Rig | null = null;
-  const playOne = async (kind: ArmKind, title: string, keep: boolean): Promise<ArmResult> => {
+  const playOne = async (kind: ArmKind, title: string, keepRig: boolean): Promise<ArmResult> => {
     const rig = await startArm(kind, envoy);
     try {
       const result = await playArm(rig, title, conversations, seconds);
-      dead.push(...rig.dead());
+      if (keepRig) kept = rig;
       return result;
     } finally {
-      if (keep) kept = rig;
-      else await rig.stop();
+      if (kept !== rig) await rig.stop();
     }
   };
   const roundRobin = await playOne("round-robin", "round robin", false);
   console.log("");
-  const picker = await playOne("endpoint-picker", "endpoint picker", values.keep);
+  const picker = await playOne("endpoint-picker", "endpoint picker", keep);
 
   console.log(`\nmeasured in this run:\n${table(roundRobin, picker)}`);
   for (const { figures } of [roundRobin, picker]) {
     for (const text of figures.errorTexts) console.log(`error: ${text}`);
   }
-  for (const name of dead) console.log(`ended by itself: ${name}`);
+  const found = shortcomings(roundRobin, picker, profile);
+  for (const text of found) console.error(`not as it must be: ${text}`);
   if (kept !== null) await keepUp(kept);
-  const errors = roundRobin.figures.errors + picker.figures.errors;
-  return errors === 0 && dead.length === 0 ? 0 : 1;
+  return found.length === 0 ? 0 : 1;
 }
 
 /** Leaves everything up until a signal ends the process. */
@@ -111,4 +153,11 @@ async function keepUp(rig: Rig): Promise<never> {
   });
 }
 
-process.exit(await run());
+try {
+  const flags = readFlags();
+  cleanUpAtTheEnd();
+  process.exit(await run(flags));
+} catch (error) {
+  console.error((error as Error).message);
+  process.exit(1);
+}

@@ -2,36 +2,23 @@
  * What the demo runs with: the scheduling profile of the picker, the model servers, and the traffic.
  * @module
  */
+import { defaultDocument } from "../../scheduler/index.ts";
 import type { TrafficOptions } from "./traffic.ts";
 
-/** The default profile of the picker with LoRA affinity added, since the traffic uses adapters. */
-export const DEMO_CONFIG = {
-  apiVersion: "llm-d.ai/v1alpha1",
-  kind: "EndpointPickerConfig",
-  plugins: [
-    { type: "queue-scorer" },
-    { type: "kv-cache-utilization-scorer" },
-    { type: "prefix-cache-scorer" },
-    { type: "lora-affinity-scorer" },
-  ],
-  schedulingProfiles: [
-    {
-      name: "default",
-      plugins: [
-        { pluginRef: "queue-scorer", weight: 2 },
-        { pluginRef: "kv-cache-utilization-scorer", weight: 2 },
-        { pluginRef: "prefix-cache-scorer", weight: 3 },
-        { pluginRef: "lora-affinity-scorer", weight: 1 },
-      ],
-    },
-  ],
-} as const;
+/** The document that the process uses when it is given none; the rig adds where its endpoints are. */
+export const DEMO_CONFIG = defaultDocument;
 
-/** The profile in one line, from the document itself. */
+/** The scorers of a profile with their weights, in one line. */
+export function describeScorers(
+  scorers: readonly { readonly name: string; readonly weight: number }[],
+): string {
+  return scorers.map(({ name, weight }) => `${name} ${weight}`).join(", ");
+}
+
+/** The default profile as the document has it. */
 export function describeProfile(): string {
-  return DEMO_CONFIG.schedulingProfiles[0].plugins
-    .map(({ pluginRef, weight }) => `${pluginRef} ${weight}`)
-    .join(", ");
+  const { plugins } = DEMO_CONFIG.schedulingProfiles[0];
+  return describeScorers(plugins.map(({ pluginRef, weight }) => ({ name: pluginRef, weight })));
 }
 
 export const SERVER_COUNT = 6;
