@@ -1,5 +1,5 @@
 /**
- * A peer that speaks HTTP/2 frame by frame over a raw socket, well or badly, and keeps what it is sent.
+ * A peer that speaks HTTP/2 frame by frame over a raw socket, well or badly, and what it has been sent.
  * @module
  */
 import { once } from "node:events";
@@ -30,15 +30,48 @@ export const GRPC_HEAD: Buffer = Buffer.concat([
   literal("content-type", "application/grpc"),
 ]);
 
-export class H2Peer {
-  readonly socket: Socket;
+/** Frames out of bytes that come in any pieces. */
+export class FrameLog {
   readonly frames: SeenFrame[] = [];
   #bytes: Buffer = Buffer.alloc(0);
+
+  /** Of a type, or of all types, in the order in which they came. */
+  ofType(type: number): SeenFrame[] {
+    return this.frames.filter((one) => one.type === type);
+  }
+
+  /** Bytes of all DATA of a stream. */
+  dataOf(id: number): Buffer {
+    const data = this.ofType(FrameType.Data).filter((one) => one.id === id);
+    return Buffer.concat(data.map(({ payload }) => payload));
+  }
+
+  read(chunk: Uint8Array): void {
+    this.#bytes = Buffer.concat([this.#bytes, chunk]);
+    for (;;) {
+      const bytes = this.#bytes;
+      if (bytes.length < FRAME_HEADER_BYTES) return;
+      const end = FRAME_HEADER_BYTES + bytes.readUIntBE(0, 3);
+      if (bytes.length < end) return;
+      this.frames.push({
+        type: bytes[3]!,
+        flags: bytes[4]!,
+        id: bytes.readUInt32BE(5),
+        payload: Buffer.from(bytes.subarray(FRAME_HEADER_BYTES, end)),
+      });
+      this.#bytes = bytes.subarray(end);
+    }
+  }
+}
+
+export class H2Peer extends FrameLog {
+  readonly socket: Socket;
   isClosed = false;
 
   private constructor(socket: Socket) {
+    super();
     this.socket = socket;
-    socket.on("data", (chunk: Buffer) => this.#read(chunk));
+    socket.on("data", (chunk: Buffer) => this.read(chunk));
     socket.on("error", () => {});
     socket.on("close", () => {
       this.isClosed = true;
@@ -59,17 +92,6 @@ export class H2Peer {
 
   send(...parts: readonly Uint8Array[]): void {
     this.socket.write(Buffer.concat(parts));
-  }
-
-  /** Of a type, or of all types, in the order in which they came. */
-  ofType(type: number): SeenFrame[] {
-    return this.frames.filter((one) => one.type === type);
-  }
-
-  /** Bytes of all DATA of a stream. */
-  dataOf(id: number): Buffer {
-    const data = this.ofType(FrameType.Data).filter((one) => one.id === id);
-    return Buffer.concat(data.map(({ payload }) => payload));
   }
 
   /** Waits for a frame. */
@@ -99,22 +121,5 @@ export class H2Peer {
 
   close(): void {
     this.socket.destroy();
-  }
-
-  #read(chunk: Buffer): void {
-    this.#bytes = Buffer.concat([this.#bytes, chunk]);
-    for (;;) {
-      const bytes = this.#bytes;
-      if (bytes.length < FRAME_HEADER_BYTES) return;
-      const end = FRAME_HEADER_BYTES + bytes.readUIntBE(0, 3);
-      if (bytes.length < end) return;
-      this.frames.push({
-        type: bytes[3]!,
-        flags: bytes[4]!,
-        id: bytes.readUInt32BE(5),
-        payload: Buffer.from(bytes.subarray(FRAME_HEADER_BYTES, end)),
-      });
-      this.#bytes = bytes.subarray(end);
-    }
   }
 }

@@ -8,7 +8,6 @@ import { afterEach, describe, expect, test } from "vitest";
 import { until } from "../../../test/support/deadline.ts";
 import { GRPC_HEAD, H2Peer } from "../../../test/support/h2-peer.ts";
 import type { GrpcStream, GrpcStreamHandler } from "../transport.ts";
-import { h2Limits } from "./connection.ts";
 import {
   Flag,
   FrameType,
@@ -21,6 +20,7 @@ import {
 } from "./frames.ts";
 import { H2Transport } from "./h2-transport.ts";
 import { hpackLimits, literal } from "./hpack.ts";
+import { h2Limits } from "./limits.ts";
 
 const cleanUps: (() => Promise<void> | void)[] = [];
 afterEach(async () => {

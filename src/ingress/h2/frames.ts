@@ -77,7 +77,7 @@ export function writeFrameHeader(
   out[at + 8] = streamId;
 }
 
-/** A whole frame with a small payload. */
+/** A whole frame, for those that are sent seldom or kept ready. */
 export function frame(type: number, flags: number, streamId: number, payload: Uint8Array): Buffer {
   const out = Buffer.allocUnsafe(FRAME_HEADER_BYTES + payload.length);
   writeFrameHeader(out, 0, payload.length, type, flags, streamId);
@@ -94,7 +94,22 @@ export function settingsFrame(settings: readonly (readonly [id: number, value: n
   return frame(FrameType.Settings, 0, 0, payload);
 }
 
-/** Frames whose payload is one or two u32: RST_STREAM, WINDOW_UPDATE, GOAWAY. */
+/** Bytes of a frame whose payload is one u32. */
+export const U32_FRAME_BYTES: number = FRAME_HEADER_BYTES + 4;
+
+/** Writes a frame whose payload is one u32 (RST_STREAM, WINDOW_UPDATE) at `at`. */
+export function writeU32Frame(
+  out: Buffer,
+  at: number,
+  type: number,
+  streamId: number,
+  value: number,
+): void {
+  writeFrameHeader(out, at, 4, type, 0, streamId);
+  out.writeUInt32BE(value, at + FRAME_HEADER_BYTES);
+}
+
+/** A whole frame whose payload is u32s: RST_STREAM, WINDOW_UPDATE, GOAWAY. */
 export function u32Frame(type: number, streamId: number, ...values: readonly number[]): Buffer {
   const payload = Buffer.alloc(values.length * 4);
   for (let i = 0; i < values.length; i++) payload.writeUInt32BE(values[i]! >>> 0, i * 4);

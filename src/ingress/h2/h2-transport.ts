@@ -5,13 +5,13 @@
 import net, { type AddressInfo, type Socket } from "node:net";
 import tls from "node:tls";
 import type { AcceptStream, ExtProcTransport, TransportStats } from "../transport.ts";
-import { H2Connection } from "./connection.ts";
-
-const CONNECTIONS_MAX = 1024;
+import { H2Connection, type H2ConnectionOptions } from "./connection.ts";
+import { h2Limits } from "./limits.ts";
 
 export interface H2TransportOptions {
   readonly accept: AcceptStream;
   readonly tls?: tls.SecureContextOptions;
+  /** Called for errors of connections and of their acceptance, once each. */
   readonly onConnectionError?: (error: Error) => void;
 }
 
@@ -25,16 +25,36 @@ export class H2Transport implements ExtProcTransport {
   };
   readonly #server: net.Server;
   readonly #connections = new Set<H2Connection>();
-  readonly #options: H2TransportOptions;
-  #isDraining = false;
+  readonly #tls: tls.SecureContextOptions | undefined;
+  readonly #connectionOptions: H2ConnectionOptions;
+  /** Resolves when the server and all its connections are closed; null before the drain. */
+  #closed: Promise<void> | null = null;
+  /** The deadline of a drain has passed: who still comes is sent away. */
+  #isOver = false;
 
   constructor(options: H2TransportOptions) {
-    this.#options = options;
+    const onError = options.onConnectionError ?? (() => {});
+    this.#tls = options.tls;
+    this.#connectionOptions = {
+      accept: options.accept,
+      stats: this.stats,
+      onClosed: (closed) => {
+        this.stats.connections--;
+        this.#connections.delete(closed);
+      },
+      onError,
+    };
     const onSocket = (socket: Socket) => this.#onSocket(socket);
     this.#server = options.tls
-      ? tls.createServer({ ...options.tls, ALPNProtocols: ["h2"] }, onSocket)
+      ? tls.createServer(
+          { ...options.tls, ALPNProtocols: ["h2"], handshakeTimeout: h2Limits.handshakeMs },
+          onSocket,
+        )
       : net.createServer(onSocket);
-    this.#server.maxConnections = CONNECTIONS_MAX;
+    this.#server.maxConnections = h2Limits.connectionsMax;
+    this.#server.on("tlsClientError", () => {
+      this.stats.sessionErrors++;
+    });
   }
 
   listen(port: number, host?: string): Promise<number> {
@@ -42,43 +62,42 @@ export class H2Transport implements ExtProcTransport {
       this.#server.once("error", reject);
       this.#server.listen({ port, ...(host === undefined ? {} : { host }) }, () => {
         this.#server.off("error", reject);
+        // A connection that can not be accepted (no file descriptors left) is told here, and must not end the process.
+        this.#server.on("error", this.#connectionOptions.onError);
         resolve((this.#server.address() as AddressInfo).port);
       });
     });
   }
 
   async drain(deadlineMs: number): Promise<void> {
-    this.#isDraining = true;
-    const closed = new Promise<void>((resolve) => this.#server.close(() => resolve()));
+    // Only the first call closes: for a server that is closing, close() calls back at once.
+    this.#closed ??= new Promise<void>((resolve) => this.#server.close(() => resolve()));
     for (const connection of this.#connections) connection.drain();
     let timer: NodeJS.Timeout | undefined;
     const deadline = new Promise<void>((resolve) => {
       timer = setTimeout(resolve, deadlineMs);
     });
-    await Promise.race([closed, deadline]);
+    await Promise.race([this.#closed, deadline]);
     clearTimeout(timer);
+    this.#isOver = true;
     for (const connection of this.#connections) connection.destroy();
   }
 
+  /** Whatever else the options say of TLS stays. @throws when the two do not belong together: the old pair stays in use */
   setKeyPair(cert: string | Buffer, key: string | Buffer): void {
-    // All options anew: what is left out here (versions, ciphers) would fall back to OpenSSL's defaults.
     if (this.#server instanceof tls.Server) {
-      this.#server.setSecureContext({ ...this.#options.tls, cert, key });
+      this.#server.setSecureContext({ ...this.#tls, cert, key });
     }
   }
 
   #onSocket(socket: Socket): void {
+    if (this.#isOver) {
+      socket.destroy();
+      return;
+    }
     this.stats.connections++;
-    const connection = new H2Connection(socket, {
-      accept: this.#options.accept,
-      stats: this.stats,
-      onClosed: (closed) => {
-        this.stats.connections--;
-        this.#connections.delete(closed);
-      },
-      onError: this.#options.onConnectionError ?? (() => {}),
-    });
+    const connection = new H2Connection(socket, this.#connectionOptions);
     this.#connections.add(connection);
-    if (this.#isDraining) connection.drain();
+    if (this.#closed !== null) connection.drain();
   }
 }

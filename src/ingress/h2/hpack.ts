@@ -29,8 +29,8 @@ export interface RequestHead {
   /** Declared length of the body, bytes; -1 = none. */
   readonly contentLength: number;
   /**
-   * False when RFC 9113 §8.2 or §8.3 is broken: upper case, connection headers, pseudo-headers that are unknown, late or
-   * twice.
+   * False when RFC 9113 §8.2 or §8.3 is broken: characters that names or values must not have, connection headers,
+   * pseudo-headers that are unknown, late or twice, a content-length that is none or not the same everywhere.
    */
   readonly isWellFormed: boolean;
   /** True when there is any pseudo-header: trailers have none. */
@@ -46,7 +46,11 @@ const CONNECTION_HEADERS: ReadonlySet<string> = new Set([
   "upgrade",
 ]);
 const REQUEST_PSEUDO: readonly string[] = [":method", ":path", ":scheme", ":authority"];
-const UPPER_CASE = /[A-Z]/;
+/** What a name consists of (RFC 9110 §5.6.2 without upper case), the colon of pseudo-headers apart. */
+const FIELD_NAME = /^:?[!#$%&'*+\-.^_`|~0-9a-z]+$/;
+/** What no value may have: NUL, line ends, white space at either end (RFC 9113 §8.2.1). */
+const BAD_VALUE = /[\0\r\n]|^[ \t]|[ \t]$/;
+const CONTENT_LENGTH = /^\d{1,15}$/;
 
 /** Why a block can not be decoded. */
 export class HpackError extends Error {}
@@ -55,9 +59,11 @@ export class HpackError extends Error {}
 export const HEADER_LIST_TOO_LARGE = Symbol("header list too large");
 
 const ENTRY_OVERHEAD = 32;
+/** Longest `grpc-message`: at 9 characters for each of ours it fits into the smallest frame that peers take, 16 KiB. */
+const MESSAGE_CHARS_MAX = 1024;
 const NO_CHILD = -1;
 
-/** Binary tree of the Huffman code: children of node n at [2n], [2n + 1]; symbols are stored as ~symbol. */
+/** Binary tree of the Huffman code: children of node n at [2n], [2n + 1]; a symbol is stored as -2 - symbol. */
 const huffmanTree = buildHuffmanTree();
 
 function buildHuffmanTree(): Int16Array {
@@ -134,6 +140,7 @@ class HeadFields implements RequestHead {
   #regularSeen = false;
 
   add(name: string, value: string): void {
+    if (BAD_VALUE.test(value)) this.isWellFormed = false;
     if (name.charCodeAt(0) === 0x3a) {
       this.#addPseudo(name, value);
       return;
@@ -147,15 +154,23 @@ class HeadFields implements RequestHead {
         this.encoding = value;
         return;
       case "content-length":
-        this.contentLength = /^\d{1,15}$/.test(value) ? Number(value) : -1;
-        if (this.contentLength < 0) this.isWellFormed = false;
+        this.#addContentLength(value);
         return;
       case "te":
         if (value !== "trailers") this.isWellFormed = false;
         return;
       default:
-        if (UPPER_CASE.test(name) || CONNECTION_HEADERS.has(name)) this.isWellFormed = false;
+        if (!FIELD_NAME.test(name) || CONNECTION_HEADERS.has(name)) this.isWellFormed = false;
     }
+  }
+
+  /** Two lengths that differ are how one request is made to look like two. */
+  #addContentLength(value: string): void {
+    const length = CONTENT_LENGTH.test(value) ? Number(value) : -1;
+    if (length < 0 || (this.contentLength >= 0 && this.contentLength !== length)) {
+      this.isWellFormed = false;
+    }
+    this.contentLength = length;
   }
 
   #addPseudo(name: string, value: string): void {
@@ -229,7 +244,9 @@ export class HpackDecoder {
       sizeUpdateAllowed = false;
       const { name, value } = this.#field(first);
       listBytes += name.length + value.length + ENTRY_OVERHEAD;
-      fields.add(name, value);
+      // Beyond the limit only the table is kept right: one byte can name an entry of 4 KiB, which must not be looked at
+      // again and again.
+      if (listBytes <= hpackLimits.headerListBytesMax) fields.add(name, value);
     }
     return listBytes > hpackLimits.headerListBytesMax ? HEADER_LIST_TOO_LARGE : fields;
   }
@@ -335,10 +352,15 @@ export const TRAILERS_OK: Buffer = literal("grpc-status", "0");
 /** `:status: 415` */
 export const UNSUPPORTED_MEDIA_TYPE: Buffer = literal(":status", "415");
 
-/** `grpc-status` and percent-encoded `grpc-message`. */
+/** `:status: 405` */
+export const METHOD_NOT_ALLOWED: Buffer = literal(":status", "405");
+
+/** `grpc-status` and percent-encoded `grpc-message`, whose end is cut off when it is longer than peers have to take. */
 export function trailers(status: number, message: string): Buffer {
+  // Through UTF-8 and back, since half a surrogate pair can not be percent-encoded.
+  const text = Buffer.from(message.slice(0, MESSAGE_CHARS_MAX)).toString();
   return Buffer.concat([
     literal("grpc-status", String(status)),
-    literal("grpc-message", encodeURIComponent(message)),
+    literal("grpc-message", encodeURIComponent(text)),
   ]);
 }

@@ -1,0 +1,171 @@
+/**
+ * The sending side of a connection: frames into the output, and who may send DATA when.
+ *
+ *   DATA of a stream waits for   its own window            → until the peer widens that one
+ *                                the connection's window   ┐ in `blocked`, in the order of their coming, until the
+ *                                the kernel (backlog)      ┘ connection has room again
+ *
+ * Streams without a window of their own are not in `blocked`: a peer could make us walk thousands of them with each
+ * WINDOW_UPDATE of a few bytes.
+ * @module
+ */
+
+import type { Socket } from "node:net";
+import {
+  Flag,
+  FRAME_BYTES_MAX,
+  FRAME_HEADER_BYTES,
+  FrameType,
+  U32_FRAME_BYTES,
+  WINDOW_MAX,
+  writeFrameHeader,
+  writeU32Frame,
+} from "./frames.ts";
+import { h2Limits } from "./limits.ts";
+import { Output } from "./output.ts";
+import type { H2Stream } from "./stream.ts";
+
+/** Window of a connection, and of a stream until SETTINGS say otherwise (RFC 9113 §6.9.2). */
+const FIRST_WINDOW_BYTES = 65_535;
+/** Larger frames than this are of no use, whatever the peer would take. */
+const DATA_BYTES_MAX = 4 * FRAME_BYTES_MAX;
+const PING_BYTES = 8;
+
+export class Sender {
+  /** Streams that have DATA to send and wait for the connection. */
+  readonly blocked = new Set<H2Stream>();
+  /** Bytes in the queues of all streams. */
+  unsentBytes = 0;
+  /** What a new stream may send at first. */
+  streamWindow: number = FIRST_WINDOW_BYTES;
+  /** WINDOW_UPDATEs that what we have sent makes plausible. */
+  updateCredit = 0;
+  readonly #output: Output;
+  #window = FIRST_WINDOW_BYTES;
+  #frameBytesMax = FRAME_BYTES_MAX;
+
+  constructor(socket: Socket) {
+    this.#output = new Output(socket);
+  }
+
+  /** Takes the peer's MAX_FRAME_SIZE. */
+  set frameBytesMax(value: number) {
+    this.#frameBytesMax = Math.min(value, DATA_BYTES_MAX);
+  }
+
+  /** False when no stream can send DATA. */
+  get hasRoom(): boolean {
+    return this.#window > 0 && this.#output.backlogBytes < h2Limits.backlogBytesMax;
+  }
+
+  get backlogBytes(): number {
+    return this.#output.backlogBytes;
+  }
+
+  flush(): void {
+    this.#output.flush();
+  }
+
+  // ── frames ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  /** A frame that is ready. */
+  frame(bytes: Buffer): void {
+    this.#output.push(bytes);
+  }
+
+  /** @param block at most FRAME_BYTES_MAX bytes, which every peer takes */
+  headers(id: number, block: Buffer, isLast: boolean): void {
+    const flags = isLast ? Flag.EndHeaders | Flag.EndStream : Flag.EndHeaders;
+    const at = this.#output.reserve(FRAME_HEADER_BYTES);
+    writeFrameHeader(this.#output.buffer, at, block.length, FrameType.Headers, flags, id);
+    this.#output.push(block);
+  }
+
+  /** RST_STREAM or WINDOW_UPDATE. */
+  u32(type: number, id: number, value: number): void {
+    const at = this.#output.reserve(U32_FRAME_BYTES);
+    writeU32Frame(this.#output.buffer, at, type, id, value);
+  }
+
+  /** Answers a PING with the 8 bytes it came with. */
+  pingAck(bytes: Buffer, start: number): void {
+    const at = this.#output.reserve(FRAME_HEADER_BYTES + PING_BYTES);
+    writeFrameHeader(this.#output.buffer, at, PING_BYTES, FrameType.Ping, Flag.Ack, 0);
+    bytes.copy(this.#output.buffer, at + FRAME_HEADER_BYTES, start, start + PING_BYTES);
+  }
+
+  // ── DATA ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  enqueue(stream: H2Stream, segments: readonly Uint8Array[], byteLength: number): void {
+    for (const segment of segments) {
+      if (segment.length > 0) stream.queue.push(segment);
+    }
+    stream.queuedBytes += byteLength;
+    this.unsentBytes += byteLength;
+  }
+
+  /** Forgets what a closed stream has not sent. */
+  drop(stream: H2Stream): void {
+    this.unsentBytes -= stream.queuedBytes;
+    stream.queue = [];
+    stream.queuedBytes = 0;
+    this.blocked.delete(stream);
+  }
+
+  /** Sends what is allowed of the stream's queue, and its trailers when that is all. */
+  pump(stream: H2Stream): void {
+    while (stream.queuedBytes > 0) {
+      if (stream.sendWindow <= 0) {
+        this.blocked.delete(stream);
+        return;
+      }
+      if (!this.hasRoom) {
+        this.blocked.add(stream);
+        return;
+      }
+      this.#data(
+        stream,
+        Math.min(this.#window, stream.sendWindow, this.#frameBytesMax, stream.queuedBytes),
+      );
+    }
+    if (this.blocked.size > 0) this.blocked.delete(stream);
+    if (stream.trailers !== null && !stream.isSent) {
+      stream.isSent = true;
+      this.headers(stream.id, stream.trailers, true);
+    }
+  }
+
+  #data(stream: H2Stream, byteLength: number): void {
+    const output = this.#output;
+    const at = output.reserve(FRAME_HEADER_BYTES);
+    writeFrameHeader(output.buffer, at, byteLength, FrameType.Data, 0, stream.id);
+    const { queue } = stream;
+    let left = byteLength;
+    let taken = 0;
+    while (left > 0) {
+      const segment = queue[taken]!;
+      if (segment.length <= left) {
+        output.push(segment);
+        left -= segment.length;
+        taken++;
+      } else {
+        output.push(segment.subarray(0, left));
+        queue[taken] = segment.subarray(left);
+        left = 0;
+      }
+    }
+    if (taken === queue.length) queue.length = 0;
+    else if (taken > 0) queue.splice(0, taken);
+    stream.queuedBytes -= byteLength;
+    stream.sendWindow -= byteLength;
+    this.#window -= byteLength;
+    this.unsentBytes -= byteLength;
+    this.updateCredit += h2Limits.windowUpdatesPerData;
+  }
+
+  /** Widens the connection's window. @returns false when it overflows */
+  widen(byteLength: number): boolean {
+    this.#window += byteLength;
+    return this.#window <= WINDOW_MAX;
+  }
+}
