@@ -33,9 +33,9 @@ export const warmUpLimits = {
    * What is compiled for the only instance of everything is thrown away when there is another: the later rounds are
    * those other ones, and the last code is general.
    */
-  rounds: 3,
+  rounds: 4,
   /** Exchanges of a round. */
-  exchangesMax: 800,
+  exchangesMax: 1000,
   /** The start waits no longer. */
   millisecondsMax: 2000,
 } as const;
