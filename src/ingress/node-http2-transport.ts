@@ -9,6 +9,7 @@
  */
 import http2 from "node:http2";
 import type { AddressInfo } from "node:net";
+import type { SecureContextOptions } from "node:tls";
 import {
   type AcceptStream,
   type ExtProcTransport,
@@ -42,6 +43,10 @@ export const nodeHttp2Limits = {
 const CAN_RAISE_RESET_GUARD = Number.parseInt(process.versions.node, 10) >= 24;
 
 const RESPONSE_HEADERS = { ":status": 200, "content-type": "application/grpc" };
+/** With or without a suffix or parameters; `application/grpc-web` is another protocol. */
+const GRPC_CONTENT_TYPE = /^application\/grpc(?:[+;]|$)/i;
+/** Longest `grpc-message`, in characters before they are percent-encoded. */
+const MESSAGE_CHARS_MAX = 1024;
 const STREAMING = { waitForTrailers: true };
 
 export interface NodeHttp2TransportOptions {
@@ -133,7 +138,9 @@ class NodeHttp2Stream implements GrpcStream {
     const stream = this.#stream;
     if (this.#ended || stream.destroyed || stream.closed) return;
     this.#ended = true;
-    const trailers = { "grpc-status": String(status), "grpc-message": encodeURIComponent(message) };
+    // Through UTF-8 and back, since half a surrogate pair can not be percent-encoded.
+    const text = Buffer.from(message.slice(0, MESSAGE_CHARS_MAX)).toString();
+    const trailers = { "grpc-status": String(status), "grpc-message": encodeURIComponent(text) };
     if (this.#responded) {
       stream.once("wantTrailers", () => stream.sendTrailers(trailers));
       stream.end();
@@ -156,10 +163,12 @@ export class NodeHttp2Transport implements ExtProcTransport {
   readonly #server: http2.Http2Server | http2.Http2SecureServer;
   readonly #sessions = new Map<http2.Http2Session, ResetBucket>();
   readonly #onConnectionError: (error: Error) => void;
+  readonly #tls: NodeHttp2Tls | undefined;
   #draining = false;
 
   constructor(options: NodeHttp2TransportOptions) {
     this.#accept = options.accept;
+    this.#tls = options.tls;
     this.#onConnectionError = options.onConnectionError ?? (() => {});
     const common = {
       settings: {
@@ -175,10 +184,7 @@ export class NodeHttp2Transport implements ExtProcTransport {
       ? http2.createSecureServer({
           ...common,
           allowHTTP1: false,
-          cert: options.tls.cert,
-          key: options.tls.key,
-          minVersion: options.tls.minVersion ?? "TLSv1.2",
-          ...(options.tls.ciphers ? { ciphers: options.tls.ciphers } : {}),
+          ...secureContextOf(options.tls),
         })
       : http2.createServer(common);
     this.#server.maxConnections = nodeHttp2Limits.connectionsMax;
@@ -221,7 +227,9 @@ export class NodeHttp2Transport implements ExtProcTransport {
 
   setKeyPair(certificate: string | Buffer, key: string | Buffer): void {
     const server = this.#server;
-    if ("setSecureContext" in server) server.setSecureContext({ cert: certificate, key });
+    if ("setSecureContext" in server && this.#tls !== undefined) {
+      server.setSecureContext(secureContextOf({ ...this.#tls, cert: certificate, key }));
+    }
   }
 
   #onSession(session: http2.ServerHttp2Session): void {
@@ -240,7 +248,11 @@ export class NodeHttp2Transport implements ExtProcTransport {
     const session = stream.session;
     const bucket = session ? this.#sessions.get(session) : undefined;
     const grpc = new NodeHttp2Stream(stream, String(headers["grpc-encoding"] ?? "identity"));
-    if (!String(headers["content-type"] ?? "").startsWith("application/grpc")) {
+    if (headers[":method"] !== "POST") {
+      stream.respond({ ":status": 405 }, { endStream: true });
+      return;
+    }
+    if (!GRPC_CONTENT_TYPE.test(headers["content-type"] ?? "")) {
       stream.respond({ ":status": 415 }, { endStream: true });
       return;
     }
@@ -279,6 +291,10 @@ export class NodeHttp2Transport implements ExtProcTransport {
       handler.closed();
     });
   }
+}
+
+function secureContextOf({ cert, key, minVersion, ciphers }: NodeHttp2Tls): SecureContextOptions {
+  return { cert, key, minVersion: minVersion ?? "TLSv1.2", ...(ciphers ? { ciphers } : {}) };
 }
 
 function ignoreError(): void {

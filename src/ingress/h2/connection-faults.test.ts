@@ -42,7 +42,7 @@ const WIDE = update(0, WINDOW_MAX - 65_535);
 
 /** That the connection still serves. */
 function expectAlive(peer: MemoryPeer): void {
-  const id = 9_999_999;
+  const id = 99_999_999;
   peer.send(headers(id));
   const handler = peer.handlers.at(-1)!;
   handler.stream.end();
@@ -50,6 +50,17 @@ function expectAlive(peer: MemoryPeer): void {
   expect(peer.goawayCode).toBe(-1);
   expect(peer.ofType(FrameType.Headers).at(-1)?.id).toBe(id);
   expect(handler.closes).toBe(1);
+}
+
+/** Asks until so many bytes of answers wait for a peer that does not read. */
+function pileUp(peer: MemoryPeer, byteLength: number): void {
+  peer.socket.isStalled = true;
+  for (let id = 101; peer.socket.writableLength <= byteLength; ) {
+    const requests: Buffer[] = [];
+    for (let i = 0; i < 100; i++, id += 2)
+      requests.push(headers(id, Flag.EndStream, OTHER_PROTOCOL));
+    peer.send(...requests);
+  }
 }
 
 afterEach(() => {
@@ -137,6 +148,17 @@ describe("a broken rule of one stream costs that stream", () => {
     peer.send(headers(1, 0, block), data(1, body, flags));
     expect(peer.resetsOf(1)).toEqual([H2Error.ProtocolError]);
     expect(peer.handlers[0]).toMatchObject({ closes: 1, halfCloses: 0 });
+    expectAlive(peer);
+  });
+
+  test("nothing of a body that is too long is handed on once that is known", async () => {
+    const peer = await MemoryPeer.open();
+    const block = Buffer.concat([GRPC_HEAD, literal("content-length", "5")]);
+    const body = data(1, "too long");
+    peer.send(headers(1, 0, block), body.subarray(0, 9 + 6));
+    peer.send(body.subarray(9 + 6));
+    expect(peer.handlers[0]).toMatchObject({ closes: 1, chunks: [] });
+    expect(peer.resetsOf(1)).toEqual([H2Error.ProtocolError]);
     expectAlive(peer);
   });
 
@@ -375,22 +397,10 @@ describe("a peer that does not read", () => {
   });
 
   test("is not read either once the answers to its frames pile up", async () => {
-    const peer = await MemoryPeer.open({ settings: OPEN_WINDOWS });
-    peer.socket.isStalled = true;
-    const piece = Buffer.concat(
-      Array.from({ length: 500 }, (_, i) => headers(2 * i + 1, Flag.EndStream, OTHER_PROTOCOL)),
-    );
-    let highest = 0;
-    for (let i = 0; !peer.socket.isPaused(); i++) {
-      for (let n = 0, at = 0; n < 500; n++) {
-        piece.writeUInt32BE(2 * (500 * i + n) + 1, at + 5);
-        at += 9 + OTHER_PROTOCOL.length;
-      }
-      peer.send(piece);
-      highest = Math.max(highest, peer.socket.writableLength);
-      expect(highest).toBeLessThan(2 * h2Limits.backlogBytesToPause);
-    }
-    expect(highest).toBeGreaterThan(h2Limits.backlogBytesToPause);
+    const peer = await MemoryPeer.open();
+    pileUp(peer, h2Limits.backlogBytesToPause);
+    expect(peer.socket.isPaused()).toBe(true);
+    expect(peer.socket.writableLength).toBeLessThan(h2Limits.backlogBytesToPause + 64 * 1024);
     peer.socket.release();
     await peer.settle();
     expect(peer.socket.isPaused()).toBe(false);
@@ -410,32 +420,49 @@ describe("a peer that does not read", () => {
     expect(peer.ofType(FrameType.Ping)).toHaveLength(1000);
   });
 
-  test("is not granted more while its own replies are stuck, until they are gone", async () => {
-    const peer = await MemoryPeer.open({ settings: [[Setting.InitialWindowSize, 0]] });
-    const streams = 2 + h2Limits.unsentBytesPerConnectionMax / h2Limits.streamWindowBytes;
-    const half = h2Limits.streamWindowBytes / 2;
-    // More than all streams together may have waiting.
-    const stuck = Buffer.alloc(h2Limits.streamWindowBytes);
-    for (let i = 0; i < streams; i++) {
-      peer.send(headers(2 * i + 1));
-      peer.handlers[i]!.stream.write([stuck], stuck.length);
-      peer.handlers[i]!.onData = () => peer.handlers[i]!.chunks.splice(0);
-    }
-    const grants = (id: number): number =>
-      peer.ofType(FrameType.WindowUpdate).filter((seen) => seen.id === id).length;
-    const before = grants(0);
-    for (let i = 0; i < streams; i++) {
-      const body = data(2 * i + 1, FULL);
-      for (let sent = 0; sent < half; sent += FRAME_BYTES_MAX) peer.send(body);
-    }
-    expect([grants(0) - before, grants(1)]).toEqual([0, 0]);
-    for (let i = 0; i < streams; i++) {
-      peer.send(u32Frame(FrameType.RstStream, 2 * i + 1, H2Error.Cancel));
-    }
-    peer.send(headers(1001), data(1001, "x"));
-    expect(grants(0) - before).toBe(1);
-    expect(peer.goawayCode).toBe(-1);
-  });
+  test.each<[string, (peer: MemoryPeer, streams: number) => void]>([
+    [
+      "sent",
+      (peer, streams) => {
+        peer.send(update(0, WINDOW_MAX - 65_535));
+        for (let i = 0; i < streams; i++) peer.send(update(2 * i + 1, WINDOW_MAX));
+      },
+    ],
+    [
+      "of no use any more",
+      (peer, streams) => {
+        for (let i = 0; i < streams; i++) {
+          peer.send(u32Frame(FrameType.RstStream, 2 * i + 1, H2Error.Cancel));
+        }
+      },
+    ],
+  ])(
+    "is not granted more while its own replies are stuck, until they are %s",
+    async (_, release) => {
+      const peer = await MemoryPeer.open({ settings: [[Setting.InitialWindowSize, 0]] });
+      const streams = 2 + h2Limits.unsentBytesPerConnectionMax / h2Limits.streamWindowBytes;
+      const half = h2Limits.streamWindowBytes / 2;
+      // More than all streams together may have waiting.
+      const stuck = Buffer.alloc(h2Limits.streamWindowBytes);
+      for (let i = 0; i < streams; i++) {
+        peer.send(headers(2 * i + 1));
+        peer.handlers[i]!.stream.write([stuck], stuck.length);
+        peer.handlers[i]!.onData = () => peer.handlers[i]!.chunks.splice(0);
+      }
+      const grants = (id: number): number =>
+        peer.ofType(FrameType.WindowUpdate).filter((seen) => seen.id === id).length;
+      const before = grants(0);
+      for (let i = 0; i < streams; i++) {
+        const body = data(2 * i + 1, FULL);
+        for (let sent = 0; sent < half; sent += FRAME_BYTES_MAX) peer.send(body);
+      }
+      expect([grants(0) - before, grants(1)]).toEqual([0, 0]);
+      release(peer, streams);
+      await peer.settle();
+      expect(grants(0) - before).toBe(1);
+      expect(peer.goawayCode).toBe(-1);
+    },
+  );
 });
 
 describe("floods end the connection with ENHANCE_YOUR_CALM", () => {
@@ -479,6 +506,15 @@ describe("floods end the connection with ENHANCE_YOUR_CALM", () => {
     }
     expect(peer.goawayCode).toBe(-1);
     expect(peer.handlers.every(({ closes }) => closes === 1)).toBe(true);
+  });
+
+  test("but not empty DATA that ends a stream, as many as there are streams", async () => {
+    const peer = await MemoryPeer.open();
+    for (let i = 0; i < 3 * h2Limits.controlBucket; i++) {
+      peer.send(headers(2 * i + 1), data(2 * i + 1, "", Flag.EndStream));
+      peer.handlers.at(-1)!.stream.end();
+    }
+    expect([peer.goawayCode, peer.stats.streams]).toEqual([-1, 0]);
   });
 
   test("but not more streams than the limit: those are refused, and can be tried again", async () => {
@@ -593,6 +629,21 @@ describe("a drain", () => {
     peer.socket.push(null);
     await peer.settle();
     expect(peer.closes).toBe(1);
+  });
+
+  test("that is over while the peer is not read goes on reading, so that its end is seen", async () => {
+    const peer = await MemoryPeer.open();
+    peer.send(headers(1, Flag.EndStream));
+    peer.connection.drain();
+    await peer.settle();
+    const ack = ackOf(peer);
+    pileUp(peer, h2Limits.backlogBytesToPause - 16_000);
+    peer.send(ack);
+    expect(peer.socket.isPaused()).toBe(false);
+    peer.send(...Array.from({ length: 1000 }, () => ping()));
+    expect(peer.socket.isPaused()).toBe(true);
+    peer.handlers[0]!.stream.end();
+    expect([peer.handlers[0]!.closes, peer.socket.isPaused()]).toEqual([1, false]);
   });
 
   test("waits for what is not sent yet", async () => {

@@ -18,7 +18,6 @@ import { type AcceptStream, GrpcStatus } from "../transport.ts";
 import { FrameReader, type FrameSink } from "./frame-reader.ts";
 import {
   Flag,
-  FRAME_BYTES_MAX,
   FrameType,
   frame,
   H2Error,
@@ -38,6 +37,7 @@ import {
   UNSUPPORTED_MEDIA_TYPE,
 } from "./hpack.ts";
 import { h2Limits } from "./limits.ts";
+import { ResetIds } from "./reset-ids.ts";
 import { Sender } from "./sender.ts";
 import { H2Stream, type StreamOwner } from "./stream.ts";
 import { TokenBucket } from "./token-bucket.ts";
@@ -66,7 +66,6 @@ const SETTINGS_ACK = frame(FrameType.Settings, Flag.Ack, 0, NO_BYTES);
 const FIRST_GRANT_BYTES = h2Limits.connectionWindowBytes - 65_535;
 /** With or without a suffix or parameters; `application/grpc-web` is another protocol. */
 const GRPC_CONTENT_TYPE = /^application\/grpc(?:[+;]|$)/i;
-const SETTING_BYTES = 6;
 const PING_BYTES = 8;
 const DRAIN_PING_BYTES = Buffer.from("drain-ok", "latin1");
 const DRAIN_PING = frame(FrameType.Ping, 0, 0, DRAIN_PING_BYTES);
@@ -80,8 +79,7 @@ export class H2Connection implements FrameSink, StreamOwner {
   readonly #sender: Sender;
   readonly #hpack = new HpackDecoder();
   readonly #streams = new Map<number, H2Stream>();
-  /** Streams that we have reset, oldest first. */
-  readonly #resetIds = new Set<number>();
+  readonly #resetIds = new ResetIds(h2Limits.resetIdsMax);
   readonly #resets = new TokenBucket(h2Limits.resetBucket, h2Limits.resetRefillPerSecond);
   readonly #control = new TokenBucket(h2Limits.controlBucket, h2Limits.controlRefillPerSecond);
   /** Owner of the DATA frame being read; null when nobody wants it. */
@@ -137,11 +135,8 @@ export class H2Connection implements FrameSink, StreamOwner {
   }
 
   #closeIfDrained(): void {
-    if (this.#acceptUpTo === STREAM_ID_MAX || this.#streams.size > 0 || this.#isClosed) return;
-    this.#sender.flush();
-    this.#isClosed = true;
-    this.#reader.stop();
-    this.#socket.end();
+    if (this.#acceptUpTo === STREAM_ID_MAX || this.#streams.size > 0) return;
+    this.#endSocket();
   }
 
   destroy(): void {
@@ -163,13 +158,17 @@ export class H2Connection implements FrameSink, StreamOwner {
    * Sends what is ready and ends our side. Bytes that still come are thrown away until the peer ends its side: to close
    * on unread bytes makes the kernel send a reset, which can destroy the GOAWAY on its way.
    */
-  #close(): void {
-    if (this.#isClosed) return;
+  #endSocket(): void {
     this.#sender.flush();
     this.#isClosed = true;
     this.#reader.stop();
     this.#socket.end();
-    this.#socket.resume();
+    this.#socket.resume(); // no "drain" comes after the end
+  }
+
+  #close(): void {
+    if (this.#isClosed) return;
+    this.#endSocket();
     this.#lingerTimer = setTimeout(() => this.#socket.destroy(), h2Limits.lingerMs);
     this.#closeAllStreams();
   }
@@ -201,10 +200,10 @@ export class H2Connection implements FrameSink, StreamOwner {
   }
 
   #onSocketDrained(): void {
-    this.#socket.resume();
     if (this.#isClosed) return;
     this.#pumpBlocked();
     this.#sender.flush();
+    this.#socket.resume();
   }
 
   /** One write per turn: at the end of the read that caused it, else at the end of the current call chain. */
@@ -389,7 +388,7 @@ export class H2Connection implements FrameSink, StreamOwner {
       id,
       head.encoding || "identity",
       head.contentLength,
-      sender.streamWindow,
+      sender.peer.streamWindowBytes,
     );
     // Known before its owner sees it: what it does at once must find everything in place.
     this.#streams.set(id, stream);
@@ -421,6 +420,8 @@ export class H2Connection implements FrameSink, StreamOwner {
     this.#streams.delete(stream.id);
     this.#options.stats.streams--;
     stream.handler.closed();
+    if (this.#isClosed) return;
+    this.#grantConnection(); // its unsent bytes may have been what held the grant back
     if (this.#isDraining) this.#closeIfDrained();
   }
 
@@ -435,9 +436,7 @@ export class H2Connection implements FrameSink, StreamOwner {
       this.#fail(H2Error.EnhanceYourCalm, "too many frames that must be answered with a reset");
       return;
     }
-    const ids = this.#resetIds;
-    if (ids.size >= h2Limits.resetIdsMax) ids.delete(ids.values().next().value!);
-    ids.add(id);
+    this.#resetIds.add(id);
     this.#sender.u32(FrameType.RstStream, id, code);
   }
 
@@ -553,10 +552,6 @@ export class H2Connection implements FrameSink, StreamOwner {
       if (end > start) this.#fail(H2Error.FrameSizeError, "SETTINGS ack with a payload");
       return;
     }
-    if ((end - start) % SETTING_BYTES !== 0) {
-      this.#fail(H2Error.FrameSizeError, "SETTINGS is not a multiple of 6 bytes");
-      return;
-    }
     if (!this.#control.take()) {
       this.#fail(H2Error.EnhanceYourCalm, "too many SETTINGS");
       return;
@@ -565,42 +560,22 @@ export class H2Connection implements FrameSink, StreamOwner {
       this.#isGreeted = true;
       this.#socket.setTimeout(0);
     }
-    // The last of several values counts: a frame can hold 2,730, and each change walks all streams.
-    let streamWindow = this.#sender.streamWindow;
-    for (let at = start; at < end; at += SETTING_BYTES) {
-      const value = bytes.readUInt32BE(at + 2);
-      switch (bytes.readUInt16BE(at)) {
-        case Setting.EnablePush:
-          if (value > 1) {
-            this.#fail(H2Error.ProtocolError, "ENABLE_PUSH is not 0 or 1");
-            return;
-          }
-          break;
-        case Setting.InitialWindowSize:
-          if (value > WINDOW_MAX) {
-            this.#fail(H2Error.FlowControlError, "INITIAL_WINDOW_SIZE is too large");
-            return;
-          }
-          streamWindow = value;
-          break;
-        case Setting.MaxFrameSize:
-          if (value < FRAME_BYTES_MAX || value > 0xffffff) {
-            this.#fail(H2Error.ProtocolError, "MAX_FRAME_SIZE is out of range");
-            return;
-          }
-          this.#sender.frameBytesMax = value;
-          break;
-      }
+    const { peer } = this.#sender;
+    const oldWindow = peer.streamWindowBytes;
+    const fault = peer.read(bytes, start, end);
+    if (fault !== null) {
+      this.#fail(fault.code, fault.reason);
+      return;
     }
     this.#sender.frame(SETTINGS_ACK);
-    this.#resizeStreamWindows(streamWindow);
+    // Once for the frame: it can hold 2,730 values, and each change walks all streams.
+    if (peer.streamWindowBytes !== oldWindow) {
+      this.#moveStreamWindows(peer.streamWindowBytes - oldWindow);
+    }
   }
 
-  /** Moves the windows of open streams by what the initial one has moved; they may fall below 0 (RFC 9113 §6.9.2). */
-  #resizeStreamWindows(streamWindow: number): void {
-    const by = streamWindow - this.#sender.streamWindow;
-    if (by === 0) return;
-    this.#sender.streamWindow = streamWindow;
+  /** Open streams follow the initial window, even below 0 (RFC 9113 §6.9.2). */
+  #moveStreamWindows(by: number): void {
     for (const stream of this.#streams.values()) {
       stream.sendWindow += by;
       if (stream.sendWindow > WINDOW_MAX) {

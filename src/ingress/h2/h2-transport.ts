@@ -27,8 +27,7 @@ export class H2Transport implements ExtProcTransport {
   readonly #connections = new Set<H2Connection>();
   readonly #tls: tls.SecureContextOptions | undefined;
   readonly #connectionOptions: H2ConnectionOptions;
-  /** Resolves when the server and all its connections are closed; null before the drain. */
-  #closed: Promise<void> | null = null;
+  #isDraining = false;
   /** The deadline of a drain has passed: who still comes is sent away. */
   #isOver = false;
 
@@ -70,21 +69,22 @@ export class H2Transport implements ExtProcTransport {
   }
 
   async drain(deadlineMs: number): Promise<void> {
-    // Only the first call closes: for a server that is closing, close() calls back at once.
-    this.#closed ??= new Promise<void>((resolve) => this.#server.close(() => resolve()));
+    this.#isDraining = true;
+    const closed = new Promise<void>((resolve) => this.#server.close(() => resolve()));
     for (const connection of this.#connections) connection.drain();
     let timer: NodeJS.Timeout | undefined;
     const deadline = new Promise<void>((resolve) => {
       timer = setTimeout(resolve, deadlineMs);
     });
-    await Promise.race([this.#closed, deadline]);
+    await Promise.race([closed, deadline]);
     clearTimeout(timer);
     this.#isOver = true;
     for (const connection of this.#connections) connection.destroy();
   }
 
-  /** Whatever else the options say of TLS stays. @throws when the two do not belong together: the old pair stays in use */
+  /** @throws when the two do not belong together: the old pair stays in use */
   setKeyPair(cert: string | Buffer, key: string | Buffer): void {
+    // All options anew: what is left out here (versions, ciphers) would fall back to OpenSSL's defaults.
     if (this.#server instanceof tls.Server) {
       this.#server.setSecureContext({ ...this.#tls, cert, key });
     }
@@ -98,6 +98,6 @@ export class H2Transport implements ExtProcTransport {
     this.stats.connections++;
     const connection = new H2Connection(socket, this.#connectionOptions);
     this.#connections.add(connection);
-    if (this.#closed !== null) connection.drain();
+    if (this.#isDraining) connection.drain();
   }
 }

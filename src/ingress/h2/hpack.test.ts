@@ -3,7 +3,13 @@
  * @module
  */
 import fc from "fast-check";
-import { describe, expect, test } from "vitest";
+import { afterEach, describe, expect, test, vi } from "vitest";
+import {
+  encodeHuffman,
+  encodeInteger,
+  type Field,
+  ReferenceEncoder,
+} from "../../../test/support/h2-hpack.ts";
 import {
   decodeHuffman,
   HEADER_LIST_TOO_LARGE,
@@ -32,15 +38,9 @@ function decodeAll(...blocks: string[]): [method: string, scheme: string, path: 
   });
 }
 
-/** Huffman coding as RFC 7541 §5.2 has it. */
-function encodeHuffman(text: Buffer): Buffer {
-  let bits = "";
-  for (const byte of text) {
-    bits += HUFFMAN_CODES[byte]!.toString(2).padStart(HUFFMAN_LENGTHS[byte]!, "0");
-  }
-  bits = bits.padEnd(Math.ceil(bits.length / 8) * 8, "1");
-  return Buffer.from((bits.match(/.{8}/g) ?? []).map((byte) => Number.parseInt(byte, 2)));
-}
+afterEach(() => {
+  vi.restoreAllMocks();
+});
 
 describe("the examples of RFC 7541", () => {
   const requests = [
@@ -67,6 +67,28 @@ describe("the examples of RFC 7541", () => {
         "8287 85bf 4088 25a8 49e9 5ba9 7d7f 8925 a849 e95b b8e8 b4bf",
       ),
     ).toEqual(requests);
+  });
+
+  test.each([
+    [
+      "C.5: responses in a table of 256 bytes",
+      "4803 3330 3258 0770 7269 7661 7465 611d 4d6f 6e2c 2032 3120 4f63 7420 3230 3133 2032 303a 3133 3a32 3120 474d 546e 1768 7474 7073 3a2f 2f77 7777 2e65 7861 6d70 6c65 2e63 6f6d",
+      "4803 3330 37c1 c0bf",
+      "88c1 611d 4d6f 6e2c 2032 3120 4f63 7420 3230 3133 2032 303a 3133 3a32 3220 474d 54c0 5a04 677a 6970 7738 666f 6f3d 4153 444a 4b48 514b 425a 584f 5157 454f 5049 5541 5851 5745 4f49 553b 206d 6178 2d61 6765 3d33 3630 303b 2076 6572 7369 6f6e 3d31",
+    ],
+    [
+      "C.6: the same with Huffman coding",
+      "4882 6402 5885 aec3 771a 4b61 96d0 7abe 9410 54d4 44a8 2005 9504 0b81 66e0 82a6 2d1b ff6e 919d 29ad 1718 63c7 8f0b 97c8 e9ae 82ae 43d3",
+      "4883 640e ffc1 c0bf",
+      "88c1 6196 d07a be94 1054 d444 a820 0595 040b 8166 e084 a62d 1bff c05a 839b d9ab 77ad 94e7 821d d7f2 e6c7 b335 dfdf cd5b 3960 d5af 2708 7f36 72c1 ab27 0fb5 291f 9587 3160 65c0 03ed 4ee5 b106 3d50 07",
+    ],
+  ])("%s", (_, ...blocks) => {
+    const decoder = new HpackDecoder();
+    headOf(decoder, hex("3fe101")); // 256
+    for (const block of blocks) headOf(decoder, hex(block));
+    // Three entries are left: 62 to 64.
+    expect(headOf(decoder, hex("be bf c0")).hasPseudo).toBe(false);
+    expect(() => headOf(decoder, hex("c1"))).toThrow("index 65 is not in the table");
   });
 
   test("C.6: values of responses", () => {
@@ -194,6 +216,48 @@ describe("a head", () => {
     expect(head(["a", "b"], [":path", "/"]).isWellFormed).toBe(false);
   });
 
+  test.each([
+    ["no name", "", "x"],
+    ["a space in its name", "a b", "x"],
+    ["a control character in its name", "a\u0001", "x"],
+    ["a byte above ASCII in its name", "\u00e9", "x"],
+    ["a colon within its name", "a:b", "x"],
+    ["a line end in its value", "a", "x\ny"],
+    ["a carriage return in its value", "a", "x\ry"],
+    ["NUL in its value", "a", "x\0y"],
+    ["NUL in its path", ":path", "/a\0b"],
+    ["a space before its value", "a", " x"],
+    ["a tab behind its value", "a", "x\t"],
+  ])("with %s is malformed", (_, name, value) => {
+    expect(head([name, value]).isWellFormed).toBe(false);
+  });
+
+  test("may have any other character in a value", () => {
+    expect(head(["a", "x \t y \u0001\u007f\u00ff"], ["b", ""]).isWellFormed).toBe(true);
+  });
+
+  test("with two lengths is malformed unless they are the same", () => {
+    expect(head(["content-length", "5"], ["content-length", "5"])).toMatchObject({
+      contentLength: 5,
+      isWellFormed: true,
+    });
+    expect(head(["content-length", "5"], ["content-length", "6"]).isWellFormed).toBe(false);
+    expect(head(["content-length", "6"], ["content-length", "x"]).isWellFormed).toBe(false);
+    expect(head(["content-length", "9".repeat(16)]).isWellFormed).toBe(false);
+  });
+
+  test("far larger than the limit is not looked at beyond it", () => {
+    const decoder = new HpackDecoder();
+    headOf(decoder, Buffer.concat([hex("40"), literal("n".repeat(4000), "").subarray(1)]));
+    const match = vi.spyOn(RegExp.prototype, "test");
+    // Each byte names the entry of 4,000 characters.
+    const bomb = Buffer.alloc(hpackLimits.headerListBytesMax, 0xbe);
+    expect(decoder.decode(bomb, 0, bomb.length)).toBe(HEADER_LIST_TOO_LARGE);
+    const looks = match.mock.calls.filter(([text]) => text.length === 4000).length;
+    expect(looks).toBeLessThanOrEqual(hpackLimits.headerListBytesMax / 4000);
+    expect(looks).toBeGreaterThan(0);
+  });
+
   test("larger than the limit is told, and the table goes on", () => {
     const decoder = new HpackDecoder();
     const block = Buffer.concat([
@@ -209,8 +273,91 @@ test("what is sent is read back", () => {
   const message = "füllt – 100 %";
   const block = trailers(8, message);
   expect(block.includes(encodeURIComponent(message))).toBe(true);
+  expect(() => trailers(8, "half a pair \ud83d")).not.toThrow();
   const long = literal("content-type", "x".repeat(5000));
   expect(headOf(new HpackDecoder(), long).contentType).toHaveLength(5000);
+});
+
+describe("an integer", () => {
+  test.each([
+    ["C.1.2", "3f9a0a"], // 1,337 as a table size
+    ["the largest table", "3fe11f"],
+    ["with bytes of nothing", "3f808000"], // 31
+  ])("of several bytes is read: %s", (_, block) => {
+    expect(headOf(new HpackDecoder(), hex(block)).isWellFormed).toBe(true);
+  });
+
+  test.each([
+    ["that is cut off", "3f", "cut off"],
+    ["that goes on behind the block", "3fff", "cut off"],
+    ["of more bytes than any limit needs", "3f8080808000", "too large"],
+    ["that would overflow", "7fffffffffffffff7f", "too large"],
+    ["that is an index of the future", "ffffffff7f", "is not in the table"],
+    ["that is index 0", "80", "index 0"],
+    ["that is a string beyond its block", "40ffffff7f", "longer than its block"],
+  ])("%s is refused", (_, block, reason) => {
+    expect(() => headOf(new HpackDecoder(), hex(block))).toThrow(HpackError);
+    expect(() => headOf(new HpackDecoder(), hex(block))).toThrow(reason);
+  });
+
+  test("is the one that was written, whatever its prefix", () => {
+    fc.assert(
+      fc.property(fc.nat(hpackLimits.tableBytesMax), fc.nat(20_000), (size, length) => {
+        const decoder = new HpackDecoder();
+        headOf(decoder, Buffer.from(encodeInteger(size, 5, 0x20)));
+        // 31: content-type, without indexing.
+        const name = Buffer.from(encodeInteger(31, 4, 0x00));
+        const value = Buffer.alloc(length, "x");
+        const block = Buffer.concat([name, Buffer.from(encodeInteger(length, 7, 0)), value]);
+        expect(headOf(decoder, block).contentType).toHaveLength(length);
+      }),
+      { numRuns: 50 },
+    );
+  });
+});
+
+test("blocks of another coder are read as they were meant, one after the other on a connection", () => {
+  const value = fc.oneof(
+    fc.constantFrom("", "/", "gzip", "application/grpc", "x".repeat(300)),
+    fc.string({ unit: fc.integer({ min: 0x21, max: 0xff }).map((c) => String.fromCharCode(c)) }),
+  );
+  const head = fc.record({ path: value, contentType: value, encoding: value, other: value });
+  fc.assert(
+    fc.property(
+      fc.array(head, { maxLength: 12 }),
+      fc.array(fc.nat(), { minLength: 1, maxLength: 100 }),
+      (heads, numbers) => {
+        const encoder = new ReferenceEncoder();
+        const decoder = new HpackDecoder();
+        let used = 0;
+        const choose = (below: number): number => numbers[used++ % numbers.length]! % below;
+        for (const { path, contentType, encoding, other } of heads) {
+          const fields: Field[] = [
+            [":method", "POST"],
+            [":path", path],
+            [":scheme", "https"],
+            ["content-type", contentType],
+            ["x-other", other],
+            ["grpc-encoding", encoding],
+          ];
+          expect(headOf(decoder, encoder.encode(fields, choose))).toMatchObject({
+            method: "POST",
+            scheme: "https",
+            path,
+            contentType,
+            encoding,
+            isWellFormed: true,
+          });
+        }
+        const last = 61 + encoder.table.length;
+        headOf(decoder, Buffer.from(encodeInteger(last, 7, 0x80)));
+        expect(() => headOf(decoder, Buffer.from(encodeInteger(last + 1, 7, 0x80)))).toThrow(
+          "is not in the table",
+        );
+      },
+    ),
+    { numRuns: 300 },
+  );
 });
 
 test("any bytes are decoded or refused with an HpackError, block after block", () => {

@@ -9,8 +9,8 @@
  * WINDOW_UPDATE of a few bytes.
  * @module
  */
-
 import type { Socket } from "node:net";
+
 import {
   Flag,
   FRAME_BYTES_MAX,
@@ -23,9 +23,10 @@ import {
 } from "./frames.ts";
 import { h2Limits } from "./limits.ts";
 import { Output } from "./output.ts";
+import { PeerSettings } from "./peer-settings.ts";
 import type { H2Stream } from "./stream.ts";
 
-/** Window of a connection, and of a stream until SETTINGS say otherwise (RFC 9113 §6.9.2). */
+/** Window of a connection at first; SETTINGS do not change it (RFC 9113 §6.9.2). */
 const FIRST_WINDOW_BYTES = 65_535;
 /** Larger frames than this are of no use, whatever the peer would take. */
 const DATA_BYTES_MAX = 4 * FRAME_BYTES_MAX;
@@ -36,21 +37,14 @@ export class Sender {
   readonly blocked = new Set<H2Stream>();
   /** Bytes in the queues of all streams. */
   unsentBytes = 0;
-  /** What a new stream may send at first. */
-  streamWindow: number = FIRST_WINDOW_BYTES;
   /** WINDOW_UPDATEs that what we have sent makes plausible. */
   updateCredit = 0;
+  readonly peer = new PeerSettings();
   readonly #output: Output;
   #window = FIRST_WINDOW_BYTES;
-  #frameBytesMax = FRAME_BYTES_MAX;
 
   constructor(socket: Socket) {
     this.#output = new Output(socket);
-  }
-
-  /** Takes the peer's MAX_FRAME_SIZE. */
-  set frameBytesMax(value: number) {
-    this.#frameBytesMax = Math.min(value, DATA_BYTES_MAX);
   }
 
   /** False when no stream can send DATA. */
@@ -114,6 +108,7 @@ export class Sender {
 
   /** Sends what is allowed of the stream's queue, and its trailers when that is all. */
   pump(stream: H2Stream): void {
+    const frameBytesMax = Math.min(this.peer.frameBytesMax, DATA_BYTES_MAX);
     while (stream.queuedBytes > 0) {
       if (stream.sendWindow <= 0) {
         this.blocked.delete(stream);
@@ -125,13 +120,14 @@ export class Sender {
       }
       this.#data(
         stream,
-        Math.min(this.#window, stream.sendWindow, this.#frameBytesMax, stream.queuedBytes),
+        Math.min(this.#window, stream.sendWindow, frameBytesMax, stream.queuedBytes),
       );
     }
     if (this.blocked.size > 0) this.blocked.delete(stream);
-    if (stream.trailers !== null && !stream.isSent) {
-      stream.isSent = true;
+    if (stream.trailers !== null) {
       this.headers(stream.id, stream.trailers, true);
+      stream.trailers = null;
+      stream.isSent = true;
     }
   }
 
