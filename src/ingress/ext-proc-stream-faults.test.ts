@@ -564,6 +564,17 @@ describe("faults of ours", () => {
     expect(held()).toEqual(NOTHING_HELD);
   });
 
+  test("in the middle of a reply send nothing of it", () => {
+    const { open, context, faults, held } = ingressSetup();
+    context.reply.body = throws;
+    const exchange = open().requestHeaders(post(CHAT)).requestBody(chatBody(), true);
+    expect(exchange.shape()).toEqual(["immediateResponse"]);
+    expect(exchange.rejection().http).toBe(500);
+    expect(faults).toEqual([fault]);
+    exchange.cancel();
+    expect(held()).toEqual(NOTHING_HELD);
+  });
+
   test("after a later outcome stay with their exchange", () => {
     const { open, port, context, faults, held } = watchedSetup({ isHolding: true });
     const exchange = open().requestHeaders(post(CHAT), true);

@@ -6,6 +6,7 @@ import { toHeaderMap, toMetadataContext } from "../../test/support/ext-proc-mess
 import {
   CHAT,
   chatBody,
+  type IngressSetupOptions,
   ingressSetup,
   post,
   requestFrame,
@@ -25,9 +26,10 @@ const BEGINNING = Buffer.concat([
   requestFrame({
     requestHeaders: {
       headers: toHeaderMap(
-        post(`${CHAT}?${"q".repeat(4000)}`, [
+        post(`${CHAT}?${"q".repeat(30_000)}`, [
           ["x-slo-ttft-ms", "5"],
           ["x-prefiller-host-port", "evil"],
+          ["x-llm-d-model-name-rewrite", "m2"],
           ["x-gateway-inference-objective", "o".repeat(8000)],
         ]),
       ),
@@ -40,8 +42,8 @@ const BEGINNING = Buffer.concat([
   requestFrame({ requestBody: { body: chatBody(60_000), endOfStream: true } }),
 ]);
 
-function heldAfter(bytes: Buffer): number {
-  const { context } = ingressSetup();
+function heldAfter(bytes: Buffer, options: IngressSetupOptions = {}): number {
+  const { context } = ingressSetup(options);
   return heldBytes(
     STREAMS,
     () => {
@@ -71,4 +73,10 @@ test("none of the chunks of the answer", () => {
   });
   const chunks = Buffer.concat(Array.from({ length: 70 }, () => answer));
   expect(heldAfter(Buffer.concat([BEGINNING, chunks]))).toBeLessThan(6 * 1024);
+});
+
+test("nothing of what came behind a refusal, although the stream is still open", () => {
+  const half = requestFrame({ requestBody: { body: Buffer.alloc(90_000), endOfStream: false } });
+  const bytes = Buffer.concat([BEGINNING, half.subarray(0, 20_000)]);
+  expect(heldAfter(bytes, { endpoints: 0 })).toBeLessThan(2048);
 });

@@ -256,6 +256,16 @@ describe("the other body modes", () => {
   });
 });
 
+test("modes are told by the first message, and by no other", () => {
+  const exchange = ingressSetup().open().requestHeaders(post(CHAT));
+  exchange.send({
+    requestBody: { body: chatBody(), endOfStream: true },
+    protocolConfig: { requestBodyMode: Mode.buffered, responseBodyMode: Mode.grpc },
+  });
+  expect(exchange.shape()).toEqual(["requestHeaders", `requestBody ${chatBody().length}.`]);
+  expect(exchange.ended).toBe("open");
+});
+
 describe("messages that are not answered", () => {
   test("those of a stream that only observes", () => {
     const { open, held } = ingressSetup();

@@ -144,7 +144,7 @@ describe("a watched folder", () => {
     expect(await within(told, TIMEOUT_MS, "the refusal")).toBe(refusal);
   });
 
-  test("is silent when it is closed, even within a read", async () => {
+  test("is silent when it is closed", async () => {
     const path = await folder();
     await write(path, first);
     const closed = watchFolder(path);
