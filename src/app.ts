@@ -18,6 +18,7 @@ import {
 } from "../scrapers/index.ts";
 import { createAdminServer, listenEverywhere, type PluginState } from "./admin/server.ts";
 import type { Flags } from "./cli/flags.ts";
+import type { InheritedSockets } from "./cli/inherited-sockets.ts";
 import type { FileDiscoveryParameters } from "./config/outer-plugins.ts";
 import { scraperOptions } from "./config/scraper-options.ts";
 import { FileDiscovery } from "./control/file-discovery.ts";
@@ -58,6 +59,7 @@ const NO_SCRAPES: Pick<ScraperHandle, "add" | "remove"> = { add: () => {}, remov
 
 export class App {
   readonly #flags: Flags;
+  readonly #inherited: InheritedSockets;
   readonly #config: ResolvedConfig;
   readonly #log: Logger;
   readonly #pool = new EndpointPool();
@@ -76,11 +78,13 @@ export class App {
   #auditTimer: NodeJS.Timeout | undefined;
   #poolKnown = false;
   #isDraining = false;
+  #skipGrace = () => {};
   #faults = 0;
   #faultLoggedAtMs = Number.NEGATIVE_INFINITY;
 
   /** @throws ConfigError when plugins refuse their parameters; Error when the mode is not available */
-  constructor(flags: Flags, config: ResolvedConfig, log: Logger) {
+  constructor(flags: Flags, config: ResolvedConfig, log: Logger, inherited: InheritedSockets = {}) {
+    this.#inherited = inherited;
     this.#flags = flags;
     this.#config = config;
     this.#log = log;
@@ -151,8 +155,13 @@ export class App {
     });
     this.#healthServer = new H2Transport({ accept: this.#health.accept, onConnectionError });
     const [grpc, health, metrics] = await Promise.all([
-      named("grpc-port", this.#extProc.listen(flags.grpcPort)),
-      named("grpc-health-port", this.#healthServer.listen(flags.grpcHealthPort)),
+      listening(this.#extProc, "grpc-port", flags.grpcPort, this.#inherited.grpc),
+      listening(
+        this.#healthServer,
+        "grpc-health-port",
+        flags.grpcHealthPort,
+        this.#inherited.health,
+      ),
       named("metrics-port", listenEverywhere(this.#admin, flags.metricsPort)),
     ]);
     this.#auditTimer = setInterval(() => this.#scheduler.auditStep(), AUDIT_INTERVAL_MS);
@@ -170,13 +179,26 @@ export class App {
 
   /** Takes the process out of service without losing a request; bounded by --drain-grace + --drain-timeout. */
   async drain(): Promise<void> {
+    const { drainGraceMs, drainHandOver, drainTimeoutMs } = this.#flags;
     this.#isDraining = true;
     this.#health.changed();
     this.#log.info({ openStreams: this.#context.openStreams }, "draining");
-    await new Promise((resolve) => setTimeout(resolve, this.#flags.drainGraceMs));
-    await this.#extProc?.drain(this.#flags.drainTimeoutMs);
+    await new Promise<void>((resolve) => {
+      const timer = setTimeout(resolve, drainGraceMs);
+      this.#skipGrace = () => {
+        clearTimeout(timer);
+        resolve();
+      };
+    });
+    this.#log.info({ openStreams: this.#context.openStreams }, "closing");
+    await this.#extProc?.drain(drainTimeoutMs, { handOver: drainHandOver });
     this.#log.info({ openStreams: this.#context.openStreams }, "drained");
     await this.stop();
+  }
+
+  /** Ends the grace of a drain: whoever had to notice has noticed. */
+  skipGrace(): void {
+    this.#skipGrace();
   }
 
   /** Closes everything that is open. */
@@ -287,6 +309,19 @@ export class App {
       discovery: this.#discovery.stats,
     });
   }
+}
+
+/** Listens on a port, or on the socket that stands for it. */
+function listening(
+  transport: H2Transport,
+  flag: string,
+  port: number,
+  fd: number | undefined,
+): Promise<number> {
+  if (fd === undefined) return named(flag, transport.listen(port));
+  return transport.listenOn(fd).catch((cause: Error) => {
+    throw new Error(`LISTEN_FDS: descriptor ${fd} for --${flag}: ${cause.message}`, { cause });
+  });
 }
 
 /** The port, or an error that names the flag to change. */

@@ -87,6 +87,13 @@ export const errors = {
     text: "failed to find target endpoint: no scheduling profile produced a result",
     dropped: "",
   },
+  EPP_SHUTTING_DOWN: {
+    http: 503,
+    grpc: 14,
+    code: "ServiceUnavailable",
+    text: "endpoint picker is shutting down",
+    dropped: "rejected-shutting-down",
+  },
   EPP_INTERNAL: {
     http: 500,
     grpc: 13,

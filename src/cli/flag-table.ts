@@ -300,6 +300,12 @@ export const flagTable = [
     doc: "**ours**: time as NOT_SERVING in which everything is still served",
   },
   {
+    name: "drain-hand-over",
+    type: "boolean",
+    default: "false",
+    doc: "**ours**: after --drain-grace, refuse what has had no answer, for the gateway to retry elsewhere",
+  },
+  {
     name: "max-request-body-size",
     type: "quantity",
     default: "64Mi",

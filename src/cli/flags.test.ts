@@ -45,6 +45,7 @@ test("the defaults are those of the table", () => {
     tlsMinVersion: "",
     tlsCipherSuites: [],
     drainGraceMs: 5000,
+    drainHandOver: false,
     drainTimeoutMs: 30_000,
     configFile: "",
     configText: "",

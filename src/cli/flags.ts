@@ -31,6 +31,7 @@ export interface Flags {
   /** OpenSSL names, those of TLS 1.3 among them; empty = the library's choice. */
   readonly tlsCipherSuites: readonly string[];
   readonly drainGraceMs: number;
+  readonly drainHandOver: boolean;
   readonly drainTimeoutMs: number;
   readonly configFile: string;
   readonly configText: string;
@@ -301,6 +302,7 @@ function assemble(values: ReadonlyMap<FlagName, Value>, notices: string[]): Flag
     tlsMinVersion: TLS_VERSIONS.get(text("tls-min-version"))!,
     tlsCipherSuites,
     drainGraceMs: number("drain-grace"),
+    drainHandOver: boolean("drain-hand-over"),
     drainTimeoutMs: number("drain-timeout"),
     configFile: text("config-file"),
     configText: text("config-text"),

@@ -6,6 +6,7 @@ import type { App } from "../app.ts";
 import { loadConfig } from "../config/load.ts";
 import { createLogger, type Logger, levelOfVerbosity } from "../log.ts";
 import { type Flags, flagHelp, parseFlags } from "./flags.ts";
+import { type InheritedSockets, inheritedSockets } from "./inherited-sockets.ts";
 
 /** Runs until a signal or a fatal error. @returns the exit code */
 export async function serve(argv: readonly string[], env: NodeJS.ProcessEnv): Promise<number> {
@@ -18,17 +19,21 @@ export async function serve(argv: readonly string[], env: NodeJS.ProcessEnv): Pr
       for (const problem of parsed.problems) console.error(`endpoint-picker: ${problem}`);
       return 1;
     case "flags":
-      return run(parsed.flags, parsed.notices);
+      return run(parsed.flags, parsed.notices, env);
   }
 }
 
-async function run(flags: Flags, notices: readonly string[]): Promise<number> {
+async function run(
+  flags: Flags,
+  notices: readonly string[],
+  env: NodeJS.ProcessEnv,
+): Promise<number> {
   const { configText, ...shown } = flags;
   const level = flags.logLevel === "" ? levelOfVerbosity(flags.verbosity) : flags.logLevel;
   const log = createLogger(level);
   log.info({ flags: { ...shown, configTextBytes: Buffer.byteLength(configText) } }, "flags");
   for (const notice of notices) log.warn({ notice }, "flag");
-  const app = await build(flags, log);
+  const app = await build(flags, log, env);
   if (app === null) return 1;
   const stopped = waitForSignals(app, log);
   // Raced, so that a signal ends a start that hangs.
@@ -44,7 +49,14 @@ async function run(flags: Flags, notices: readonly string[]): Promise<number> {
   return Promise.race([stopped, failed.then((code) => code ?? stopped)]);
 }
 
-async function build(flags: Flags, log: Logger): Promise<App | null> {
+async function build(flags: Flags, log: Logger, env: NodeJS.ProcessEnv): Promise<App | null> {
+  let inherited: InheritedSockets;
+  try {
+    inherited = inheritedSockets(env, process.pid);
+  } catch (error) {
+    console.error(`endpoint-picker: ${(error as Error).message}`);
+    return null;
+  }
   const loaded = await loadConfig({
     file: flags.configFile,
     text: flags.configText,
@@ -62,24 +74,26 @@ async function build(flags: Flags, log: Logger): Promise<App | null> {
   // Half of the start is loading this code: who only asks for help, or has mistyped a flag, need not wait for it.
   const { App } = await import("../app.ts");
   try {
-    return new App(flags, loaded.config, log);
+    return new App(flags, loaded.config, log, inherited);
   } catch (error) {
     console.error(`endpoint-picker: ${name}: ${(error as Error).message}`);
     return null;
   }
 }
 
-/** First SIGTERM or SIGINT drains, a second one ends at once; SIGHUP reads the endpoints file again. */
+/**
+ * First SIGTERM or SIGINT drains, a second one skips its grace, a third one ends at once; SIGHUP reads the endpoints file
+ * again.
+ */
 function waitForSignals(app: App, log: Logger): Promise<number> {
   return new Promise((resolve) => {
-    let draining = false;
+    let signals = 0;
     const onSignal = (signal: NodeJS.Signals) => {
       log.info({ signal }, "signal");
-      if (draining) {
-        resolve(1);
-        return;
-      }
-      draining = true;
+      signals++;
+      if (signals === 2) app.skipGrace();
+      if (signals > 2) resolve(1);
+      if (signals > 1) return;
       app.drain().then(
         () => resolve(0),
         (error: unknown) => {

@@ -130,6 +130,17 @@ export class ExtProcStream implements GrpcStreamHandler, OutcomeSink {
     this.#stream.end();
   }
 
+  /** A request that waits is refused; an answer on its way goes on without us, as far as the gateway can. */
+  expire(): void {
+    if (this.#isFinished) return;
+    if (!this.#isPicked) {
+      this.#reject("EPP_SHUTTING_DOWN");
+      return;
+    }
+    this.#finish("error");
+    this.#stream.end();
+  }
+
   closed(): void {
     this.#context.openStreams--;
     this.#finish("client-disconnect");

@@ -42,6 +42,8 @@ export interface GrpcStreamHandler {
   data(chunk: Uint8Array): void;
   /** The peer will send no more. */
   halfClose(): void;
+  /** The time to finish is over: what is not answered yet must be answered at once, whatever is left undone. */
+  expire?(): void;
   /** The exchange is over, for whatever reason (our end, reset, connection loss). Called exactly once. */
   closed(): void;
 }
@@ -60,12 +62,17 @@ export interface TransportStats {
   sessionErrors: number;
 }
 
+export interface DrainOptions {
+  /** Refuses what has had no answer, so that a peer that knows another replica moves it there. */
+  readonly handOver?: boolean;
+}
+
 /** A listening gRPC server. */
 export interface ExtProcTransport {
   /** @returns the port in use */
   listen(port: number, host?: string): Promise<number>;
   /** Stops accepting, lets open streams finish, and resolves when they have or when the deadline has passed. */
-  drain(deadlineMs: number): Promise<void>;
+  drain(deadlineMs: number, options?: DrainOptions): Promise<void>;
   /** Replaces the TLS key pair for connections to come. */
   setKeyPair?(certificate: string | Buffer, key: string | Buffer): void;
   readonly stats: TransportStats;

@@ -3,11 +3,18 @@
  * an end to waiting.
  */
 import { connect } from "node:net";
+import { status } from "@grpc/grpc-js";
 import { expect, test } from "vitest";
 import { until, within } from "../support/deadline.ts";
 import { ExtProcClient } from "../support/ext-proc-client.ts";
 import { HealthClient, ServingStatus } from "../support/health-client.ts";
-import { answerIn, finishExchange, pickOnce, sendRequest } from "../support/process-exchange.ts";
+import {
+  answerIn,
+  finishExchange,
+  pickOnce,
+  sendHalf,
+  sendRequest,
+} from "../support/process-exchange.ts";
 import {
   endpointsAt,
   type ProcessUnderTest,
@@ -94,7 +101,7 @@ test.concurrent("new requests are served in the grace, open ones to their end af
   expect(await picker.line("drained")).toMatchObject({ openStreams: 0 });
 });
 
-test.concurrent("an exchange that never ends is cut off after the timeout, and it exits with 0", async ({
+test.concurrent("at the deadline an answer goes on without us, a request that waits gets 503, and it exits with 0", async ({
   onTestFinished,
 }) => {
   const { client, picker } = await start(
@@ -102,11 +109,15 @@ test.concurrent("an exchange that never ends is cut off after the timeout, and i
     "--drain-grace=10ms",
     "--drain-timeout=100ms",
   );
-  const stuck = sendRequest(client);
-  expect(answerIn(await stuck.next())).toBe(ENDPOINT);
+  const answering = sendRequest(client);
+  expect(answerIn(await answering.next())).toBe(ENDPOINT);
+  const waiting = sendHalf(client);
+  await picker.metricWhere("endpoint_picker_body_bytes_in_flight", {}, (bytes) => bytes > 0);
   term(picker);
+  const refusal = await within(waiting.next(), WITHIN_MS, "answer at the deadline");
+  expect(answerIn(refusal)).toBe("503 rejected-shutting-down");
   expect(await exitCode(picker)).toBe(0);
-  expect((await within(stuck.closed, WITHIN_MS, "end of the exchange")).code).not.toBe(0);
+  expect((await within(answering.closed, WITHIN_MS, "end of the exchange")).code).toBe(0);
 });
 
 test.concurrent("without open exchanges it does not wait for the timeout", async ({
@@ -118,12 +129,51 @@ test.concurrent("without open exchanges it does not wait for the timeout", async
   expect(await exitCode(picker)).toBe(0);
 });
 
-test.concurrent("a second signal ends it at once with 1", async ({ onTestFinished }) => {
+test.concurrent("a second signal skips the grace, a third one ends it at once with 1", async ({
+  onTestFinished,
+}) => {
+  const { client, health, picker } = await start(
+    onTestFinished,
+    "--drain-grace=1h",
+    "--drain-timeout=1h",
+  );
+  const open = sendRequest(client);
+  expect(answerIn(await open.next())).toBe(ENDPOINT);
+  term(picker);
+  await untilNotServing(health);
+  term(picker);
+  await picker.line("closing");
+  term(picker);
+  expect(await exitCode(picker)).toBe(1);
+});
+
+test.concurrent("a second signal leaves open exchanges their time", async ({ onTestFinished }) => {
   const { client, health, picker } = await start(onTestFinished, "--drain-grace=1h");
   const open = sendRequest(client);
   expect(answerIn(await open.next())).toBe(ENDPOINT);
   term(picker);
   await untilNotServing(health);
   term(picker);
-  expect(await exitCode(picker)).toBe(1);
+  await picker.line("closing");
+  await finishExchange(open);
+  expect(await exitCode(picker)).toBe(0);
+});
+
+test.concurrent("handed over: what had no answer is refused, what had one goes on", async ({
+  onTestFinished,
+}) => {
+  const { client, picker } = await start(
+    onTestFinished,
+    "--drain-grace=0",
+    "--drain-timeout=1h",
+    "--drain-hand-over",
+  );
+  const answering = sendRequest(client);
+  expect(answerIn(await answering.next())).toBe(ENDPOINT);
+  const waiting = sendHalf(client);
+  await picker.metricWhere("endpoint_picker_body_bytes_in_flight", {}, (bytes) => bytes > 0);
+  term(picker);
+  expect((await within(waiting.closed, WITHIN_MS, "refusal")).code).toBe(status.UNAVAILABLE);
+  await finishExchange(answering);
+  expect(await exitCode(picker)).toBe(0);
 });

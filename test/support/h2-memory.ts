@@ -88,6 +88,7 @@ export class MemoryHandler implements GrpcStreamHandler {
   onData: (chunk: Uint8Array) => void = () => {};
   onHalfClose: () => void = () => {};
   onClosed: () => void = () => {};
+  onExpire: () => void = () => {};
 
   constructor(path: string, stream: GrpcStream) {
     this.path = path;
@@ -106,6 +107,10 @@ export class MemoryHandler implements GrpcStreamHandler {
   halfClose(): void {
     this.halfCloses++;
     this.onHalfClose();
+  }
+
+  expire(): void {
+    this.onExpire();
   }
 
   closed(): void {

@@ -9,6 +9,19 @@ const DESTINATION = "x-gateway-destination-endpoint";
 
 /** Opens an exchange and sends the whole request. */
 export function sendRequest(client: ExtProcClient, model = "m"): ExtProcStream {
+  const stream = sendHeaders(client);
+  stream.sendRequestBody(Buffer.from(JSON.stringify({ model, prompt: "hello" })), true);
+  return stream;
+}
+
+/** Opens an exchange that waits for the rest of its request. */
+export function sendHalf(client: ExtProcClient): ExtProcStream {
+  const stream = sendHeaders(client);
+  stream.sendRequestBody(Buffer.from('{"model":"m","prompt":"hel'), false);
+  return stream;
+}
+
+function sendHeaders(client: ExtProcClient): ExtProcStream {
   const stream = client.open();
   stream.sendRequestHeaders(
     [
@@ -18,7 +31,6 @@ export function sendRequest(client: ExtProcClient, model = "m"): ExtProcStream {
     ],
     false,
   );
-  stream.sendRequestBody(Buffer.from(JSON.stringify({ model, prompt: "hello" })), true);
   return stream;
 }
 

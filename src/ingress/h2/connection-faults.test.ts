@@ -94,15 +94,6 @@ describe("a stream that we have reset", () => {
     const grants = peer.ofType(FrameType.WindowUpdate).filter(({ id }) => id === 0);
     expect(grants.at(-1)!.payload.readUInt32BE()).toBe(frames * FRAME_BYTES_MAX);
   });
-
-  test("is forgotten after many others, and then reset again", async () => {
-    const peer = await MemoryPeer.open();
-    for (let i = 0; i <= h2Limits.resetIdsMax; i++)
-      peer.send(headers(2 * i + 1, 0, OTHER_PROTOCOL));
-    peer.send(data(3, "x"), data(1, "x"));
-    expect(peer.resetsOf(3)).toHaveLength(1);
-    expect(peer.resetsOf(1)).toEqual([H2Error.NoError, H2Error.StreamClosed]);
-  });
 });
 
 describe("a broken rule of one stream costs that stream", () => {
@@ -644,6 +635,39 @@ describe("a drain", () => {
     expect(peer.socket.isPaused()).toBe(true);
     peer.handlers[0]!.stream.end();
     expect([peer.handlers[0]!.closes, peer.socket.isPaused()]).toEqual([1, false]);
+  });
+
+  test("that hands over refuses what has had no answer, as far as it can be sent again", async () => {
+    const peer = await MemoryPeer.open();
+    peer.send(...[1, 3, 5, 7].map((id) => headers(id)));
+    peer.handlers[0]!.stream.write([Buffer.from("answer")], 6);
+    for (const id of [5, 7]) {
+      for (let sent = 0; sent < h2Limits.handOverBytesMax; sent += 4096) {
+        peer.send(data(id, FULL.subarray(0, 4096)));
+      }
+    }
+    peer.send(data(7, "one byte more"));
+    peer.connection.drain(true);
+    await peer.settle();
+    const refused = [1, 3, 5, 7].map((id) => peer.resetsOf(id));
+    expect(refused).toEqual([[], [H2Error.RefusedStream], [H2Error.RefusedStream], []]);
+    expect(peer.handlers.map(({ closes }) => closes)).toEqual([0, 1, 1, 0]);
+    peer.send(data(3, "that crossed"), headers(9));
+    expect(peer.resetsOf(3)).toHaveLength(1);
+    expect(peer.handlers).toHaveLength(5); // who has not read the notice yet is served
+    expect(peer.goawayCode).toBe(H2Error.NoError);
+  });
+
+  test("that hands over ten thousand costs the peer nothing", async () => {
+    const peer = await MemoryPeer.open();
+    const ids = Array.from({ length: h2Limits.streamsPerConnectionMax }, (_, i) => 2 * i + 1);
+    peer.send(...ids.map((id) => headers(id)));
+    peer.connection.drain(true);
+    await peer.settle();
+    peer.send(...ids.map((id) => data(id, "crossed")));
+    expect(peer.ofType(FrameType.RstStream)).toHaveLength(ids.length);
+    expect(peer.goawayCode).toBe(H2Error.NoError);
+    expect(peer.errors).toEqual([]);
   });
 
   test("waits for what is not sent yet", async () => {

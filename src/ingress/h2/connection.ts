@@ -117,13 +117,33 @@ export class H2Connection implements FrameSink, StreamOwner {
 
   // ── life ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-  /** First phase: a notice that no peer takes for a refusal; the second follows when its ping has come back. */
-  drain(): void {
+  /**
+   * First phase: a notice that no peer takes for a refusal; the second follows when its ping has come back.
+   *
+   * @param handOver refuses what has had no answer, as far as a peer can be expected to send it again
+   */
+  drain(handOver = false): void {
     if (this.#isDraining || this.#isClosed) return;
     this.#isDraining = true;
     this.#sender.frame(u32Frame(FrameType.Goaway, 0, STREAM_ID_MAX, H2Error.NoError));
     this.#sender.frame(DRAIN_PING);
+    if (handOver) this.#handOver();
     this.#schedule();
+  }
+
+  #handOver(): void {
+    for (const stream of this.#streams.values()) {
+      if (stream.isAnswered || stream.receivedBytes > h2Limits.handOverBytesMax) continue;
+      this.#sendReset(stream.id, H2Error.RefusedStream);
+      this.#closeStream(stream);
+    }
+  }
+
+  /** Lets the owners answer what is open, sends that, and ends the connection. */
+  expire(): void {
+    if (this.#isClosed) return;
+    for (const { handler } of this.#streams.values()) handler.expire?.();
+    this.#close();
   }
 
   #onDrainNoticed(): void {
@@ -288,6 +308,7 @@ export class H2Connection implements FrameSink, StreamOwner {
       this.#abort(stream, H2Error.FlowControlError);
     } else {
       stream.receiveWindow -= length;
+      stream.receivedBytes += length;
       this.#inbound = stream;
     }
   }
@@ -436,6 +457,10 @@ export class H2Connection implements FrameSink, StreamOwner {
       this.#fail(H2Error.EnhanceYourCalm, "too many frames that must be answered with a reset");
       return;
     }
+    this.#sendReset(id, code);
+  }
+
+  #sendReset(id: number, code: number): void {
     this.#resetIds.add(id);
     this.#sender.u32(FrameType.RstStream, id, code);
   }

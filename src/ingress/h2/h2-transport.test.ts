@@ -241,7 +241,30 @@ describe("draining", () => {
     const late = new net.Socket();
     captured.server.emit("connection", late);
     expect(late.destroyed).toBe(true);
-    expect(transport.stats.connections).toBe(0);
+    await waitFor(() => transport.stats.connections === 0, "the end of the connection");
+  });
+
+  test("at its deadline lets owners say a last word, and the peer reads it", async () => {
+    const { port, transport, handlers } = await start();
+    const session = http2.connect(`http://${HOST}:${port}`);
+    session.on("error", () => {});
+    cleanUps.push(() => session.destroy());
+    const stream = session.request(REQUEST);
+    let text = "";
+    stream.on("data", (chunk: Buffer) => {
+      text += chunk.toString();
+    });
+    await waitFor(() => handlers.length === 1, "an open stream");
+    const [handler] = handlers;
+    handler!.onExpire = () => {
+      handler!.stream.write([Buffer.from("too late")], 8);
+      handler!.stream.end();
+    };
+    const ended = new Promise((resolve) => stream.on("close", resolve));
+    await transport.drain(0);
+    await ended;
+    expect(text).toBe("too late");
+    expect(stream.rstCode).toBe(http2.constants.NGHTTP2_NO_ERROR);
   });
 
   test("tells connections that come while it goes on", async () => {

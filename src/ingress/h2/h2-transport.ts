@@ -2,11 +2,14 @@
  * ExtProcTransport on a small HTTP/2 server of our own, over TCP or TLS.
  * @module
  */
-import net, { type AddressInfo, type Socket } from "node:net";
+import net, { type AddressInfo, type ListenOptions, type Socket } from "node:net";
 import tls from "node:tls";
-import type { AcceptStream, ExtProcTransport, TransportStats } from "../transport.ts";
+import type { AcceptStream, DrainOptions, ExtProcTransport, TransportStats } from "../transport.ts";
 import { H2Connection, type H2ConnectionOptions } from "./connection.ts";
 import { h2Limits } from "./limits.ts";
+
+/** Time that peers have to read what was said to them at the deadline of a drain. */
+const LAST_WORDS_MS = 500;
 
 export interface H2TransportOptions {
   readonly accept: AcceptStream;
@@ -57,9 +60,18 @@ export class H2Transport implements ExtProcTransport {
   }
 
   listen(port: number, host?: string): Promise<number> {
+    return this.#listen({ port, ...(host === undefined ? {} : { host }) });
+  }
+
+  /** Takes connections from a socket that already listens. @param fd is taken over, and closed in the end */
+  listenOn(fd: number): Promise<number> {
+    return this.#listen({ fd } as ListenOptions);
+  }
+
+  #listen(options: ListenOptions): Promise<number> {
     return new Promise((resolve, reject) => {
       this.#server.once("error", reject);
-      this.#server.listen({ port, ...(host === undefined ? {} : { host }) }, () => {
+      this.#server.listen(options, () => {
         this.#server.off("error", reject);
         // A connection that can not be accepted (no file descriptors left) is told here, and must not end the process.
         this.#server.on("error", this.#connectionOptions.onError);
@@ -68,17 +80,14 @@ export class H2Transport implements ExtProcTransport {
     });
   }
 
-  async drain(deadlineMs: number): Promise<void> {
+  async drain(deadlineMs: number, { handOver = false }: DrainOptions = {}): Promise<void> {
     this.#isDraining = true;
     const closed = new Promise<void>((resolve) => this.#server.close(() => resolve()));
-    for (const connection of this.#connections) connection.drain();
-    let timer: NodeJS.Timeout | undefined;
-    const deadline = new Promise<void>((resolve) => {
-      timer = setTimeout(resolve, deadlineMs);
-    });
-    await Promise.race([closed, deadline]);
-    clearTimeout(timer);
+    for (const connection of this.#connections) connection.drain(handOver);
+    await within(deadlineMs, closed);
     this.#isOver = true;
+    for (const connection of this.#connections) connection.expire();
+    await within(LAST_WORDS_MS, closed);
     for (const connection of this.#connections) connection.destroy();
   }
 
@@ -100,4 +109,14 @@ export class H2Transport implements ExtProcTransport {
     this.#connections.add(connection);
     if (this.#isDraining) connection.drain();
   }
+}
+
+/** Waits for a promise, but not longer than this. */
+async function within(ms: number, promise: Promise<void>): Promise<void> {
+  let timer: NodeJS.Timeout | undefined;
+  const timeout = new Promise<void>((resolve) => {
+    timer = setTimeout(resolve, ms);
+  });
+  await Promise.race([promise, timeout]);
+  clearTimeout(timer);
 }

@@ -29,7 +29,9 @@ export const h2Limits = {
   continuationFramesMax: 16,
   headerBlockBytesMax: 64 * 1024,
   /** Streams remembered as reset by us: what the peer had sent before it learned of the reset is ignored. */
-  resetIdsMax: 1000,
+  resetIdsMax: 10_000,
+  /** What a stream may have sent for it to be handed over: Envoy keeps 64 KiB of an exchange to send it again. */
+  handOverBytesMax: 60 * 1024,
   /** Resets before our first answer, and control frames that ask for work: bucket and refill a second. */
   resetBucket: 1000,
   resetRefillPerSecond: 200,

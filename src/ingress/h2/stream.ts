@@ -32,6 +32,8 @@ export class H2Stream implements GrpcStream {
   sendWindow: number;
   /** Bytes received and not granted again. */
   consumed = 0;
+  /** All bytes received. */
+  receivedBytes = 0;
   /** Bytes the peer may still send. */
   receiveWindow: number = h2Limits.streamWindowBytes;
   /** Bytes that a declared content-length still promises; -1 = none was declared. */
