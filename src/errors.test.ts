@@ -27,7 +27,9 @@ describe("the table", () => {
 
   test.each(rows)("%s tells a reason exactly when the request was dropped", (_, row) => {
     const reasons =
-      row.http === 429 || row.http === 503 ? ["rejected-saturated", "rejected-no-endpoints"] : [""];
+      row.http === 429 || row.http === 503
+        ? ["rejected-saturated", "rejected-shutting-down", "rejected-no-endpoints"]
+        : [""];
     expect(reasons).toContain(row.dropped);
   });
 
