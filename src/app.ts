@@ -26,6 +26,7 @@ import { PoolUpdater } from "./control/pool-updater.ts";
 import { createDataPlane } from "./data-plane.ts";
 import { ExtProcStream } from "./ingress/ext-proc-stream.ts";
 import { H2Transport } from "./ingress/h2/h2-transport.ts";
+import { H2_LIMIT_NAMES } from "./ingress/h2/limits.ts";
 import { HealthService } from "./ingress/health.ts";
 import type { IngressContext } from "./ingress/ingress-context.ts";
 import { createSelfSignedPair, KeyPairWatcher, readKeyPair } from "./ingress/tls.ts";
@@ -296,6 +297,14 @@ export class App {
     families.openFlights.set(0, this.#scheduler.openFlights);
     families.connections.set(0, transport?.connections ?? 0);
     families.connectionRotations.set(0, transport?.rotations ?? 0);
+    families.unsentBytes.set(0, transport?.unsentBytes ?? 0);
+    for (const limit of H2_LIMIT_NAMES) {
+      const ofHealth = this.#healthServer?.stats.exceeded[limit] ?? 0;
+      families.exceededLimits.set(
+        families.exceededLimits.row(limit),
+        (transport?.exceeded[limit] ?? 0) + ofHealth,
+      );
+    }
     families.bodyBytesInFlight.set(0, this.#context.bodyBudget.bytes);
     families.internalFaults.set(0, this.#faults);
     collectPoolMetrics(this.#metrics, {

@@ -242,6 +242,18 @@ export const catalog = {
     help: "Gateway connections closed by us to keep clear of the transport's reset guard.",
     labels: [],
   },
+  exceededLimits: {
+    name: "endpoint_picker_h2_limits_exceeded_total",
+    type: "counter",
+    help: "Times that a gateway connection went beyond a limit of the HTTP/2 server, by limit.",
+    labels: ["limit"],
+  },
+  unsentBytes: {
+    name: "endpoint_picker_unsent_bytes",
+    type: "gauge",
+    help: "Bytes of replies that wait for gateways to take them.",
+    labels: [],
+  },
   bodyBytesInFlight: {
     name: "endpoint_picker_body_bytes_in_flight",
     type: "gauge",

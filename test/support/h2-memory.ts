@@ -6,8 +6,9 @@
 import type { Socket } from "node:net";
 import { Duplex } from "node:stream";
 import { setImmediate } from "node:timers/promises";
-import { H2Connection } from "../../src/ingress/h2/connection.ts";
+import { type ConnectionStats, H2Connection } from "../../src/ingress/h2/connection.ts";
 import { PREFACE, settingsFrame } from "../../src/ingress/h2/frames.ts";
+import { noExceededLimits } from "../../src/ingress/h2/limits.ts";
 import type { GrpcStream, GrpcStreamHandler } from "../../src/ingress/transport.ts";
 import { FrameLog } from "./h2-peer.ts";
 
@@ -18,9 +19,6 @@ export class MemorySocket extends Duplex {
   readonly calls: Buffer[] = [];
   /** The kernel takes nothing. */
   isStalled = false;
-  keepAliveMs = 0;
-  timeoutMs = 0;
-  onTimeout: () => void = () => {};
   readonly #onCall: (bytes: Buffer) => void;
   #held: { chunks: Uint8Array[]; done: Done } | null = null;
 
@@ -35,15 +33,6 @@ export class MemorySocket extends Duplex {
   }
 
   setNoDelay(): void {}
-
-  setKeepAlive(isOn: boolean, ms: number): void {
-    this.keepAliveMs = isOn ? ms : 0;
-  }
-
-  setTimeout(ms: number, onTimeout: () => void = () => {}): void {
-    this.timeoutMs = ms;
-    this.onTimeout = onTimeout;
-  }
 
   override _read(): void {}
 
@@ -131,8 +120,16 @@ export class MemoryPeer extends FrameLog {
   readonly socket = new MemorySocket((bytes) => this.read(bytes));
   readonly handlers: MemoryHandler[] = [];
   readonly errors: string[] = [];
-  readonly stats = { streams: 0, streamsTotal: 0, sessionErrors: 0 };
+  readonly stats: ConnectionStats = {
+    streams: 0,
+    streamsTotal: 0,
+    sessionErrors: 0,
+    unsentBytes: 0,
+    exceeded: noExceededLimits(),
+  };
   closes = 0;
+  /** How often more waited to be sent, over all connections, than may. */
+  overflows = 0;
   readonly connection: H2Connection;
 
   private constructor({ onAccept }: MemoryPeerOptions) {
@@ -148,6 +145,9 @@ export class MemoryPeer extends FrameLog {
         this.closes++;
       },
       onError: ({ message }) => this.errors.push(message),
+      onUnsentBytes: () => {
+        this.overflows++;
+      },
     });
   }
 

@@ -577,16 +577,6 @@ describe("the end of a connection", () => {
     vi.advanceTimersByTime(1);
     expect(peer.socket.destroyed).toBe(true);
   });
-
-  test("comes when a peer says nothing, and not any more once it has begun", async () => {
-    const silent = await MemoryPeer.open({ settings: null });
-    expect(silent.socket.timeoutMs).toBe(h2Limits.handshakeMs);
-    silent.socket.onTimeout();
-    await silent.settle();
-    expect([silent.socket.destroyed, silent.closes]).toEqual([true, 1]);
-    const peer = await MemoryPeer.open();
-    expect([peer.socket.timeoutMs, peer.socket.keepAliveMs]).toEqual([0, h2Limits.keepAliveMs]);
-  });
 });
 
 describe("a drain", () => {

@@ -36,7 +36,8 @@ import {
   type RequestHead,
   UNSUPPORTED_MEDIA_TYPE,
 } from "./hpack.ts";
-import { h2Limits } from "./limits.ts";
+import { type ExceededLimits, type H2LimitName, h2Limits } from "./limits.ts";
+import { Patience } from "./patience.ts";
 import { ResetIds } from "./reset-ids.ts";
 import { Sender } from "./sender.ts";
 import { H2Stream, type StreamOwner } from "./stream.ts";
@@ -46,6 +47,9 @@ export interface ConnectionStats {
   streams: number;
   streamsTotal: number;
   sessionErrors: number;
+  /** Bytes that wait in the queues of all streams of all connections. */
+  unsentBytes: number;
+  readonly exceeded: ExceededLimits;
 }
 
 export interface H2ConnectionOptions {
@@ -53,6 +57,8 @@ export interface H2ConnectionOptions {
   readonly stats: ConnectionStats;
   readonly onClosed: (connection: H2Connection) => void;
   readonly onError: (error: Error) => void;
+  /** More waits to be sent, over all connections, than may. */
+  readonly onUnsentBytes: () => void;
 }
 
 const NO_BYTES: Uint8Array = new Uint8Array(0);
@@ -67,6 +73,7 @@ const FIRST_GRANT_BYTES = h2Limits.connectionWindowBytes - 65_535;
 /** With or without a suffix or parameters; `application/grpc-web` is another protocol. */
 const GRPC_CONTENT_TYPE = /^application\/grpc(?:[+;]|$)/i;
 const PING_BYTES = 8;
+const ALIVE_PING = frame(FrameType.Ping, 0, 0, Buffer.from("alive?  ", "latin1"));
 const DRAIN_PING_BYTES = Buffer.from("drain-ok", "latin1");
 const DRAIN_PING = frame(FrameType.Ping, 0, 0, DRAIN_PING_BYTES);
 /** GOAWAY has at least the last id and the code. */
@@ -84,6 +91,8 @@ export class H2Connection implements FrameSink, StreamOwner {
   readonly #control = new TokenBucket(h2Limits.controlBucket, h2Limits.controlRefillPerSecond);
   /** Owner of the DATA frame being read; null when nobody wants it. */
   #inbound: H2Stream | null = null;
+  /** Its bytes without padding, as far as it has come. */
+  #inboundBytes = 0;
   /** Bytes the peer may still send on all streams, and those received and not granted again. */
   #receiveWindow: number = h2Limits.connectionWindowBytes;
   #consumed = 0;
@@ -91,6 +100,13 @@ export class H2Connection implements FrameSink, StreamOwner {
   #lastId = 0;
   #acceptUpTo = STREAM_ID_MAX;
   #isGreeted = false;
+  #isSettingsAcked = false;
+  // For the next sweep.
+  readonly #patience = new Patience();
+  #hasReceived = false;
+  #lastIdSwept = 0;
+  /** Time for which the kernel has not emptied what waits for it. */
+  #backlogMs = 0;
   #isReading = false;
   #isDraining = false;
   #isClosed = false;
@@ -101,10 +117,8 @@ export class H2Connection implements FrameSink, StreamOwner {
     this.#socket = socket;
     this.#options = options;
     this.#reader = new FrameReader(this);
-    this.#sender = new Sender(socket);
+    this.#sender = new Sender(socket, options.stats);
     socket.setNoDelay(true);
-    socket.setKeepAlive(true, h2Limits.keepAliveMs);
-    socket.setTimeout(h2Limits.handshakeMs, () => this.destroy());
     socket.on("data", (chunk: Buffer) => this.#onBytes(chunk));
     socket.on("drain", () => this.#onSocketDrained());
     socket.on("error", (error: Error) => options.onError(error));
@@ -165,6 +179,92 @@ export class H2Connection implements FrameSink, StreamOwner {
     this.#socket.destroy();
   }
 
+  /** Bytes of this connection that wait for its peer. */
+  get unsentBytes(): number {
+    return this.#sender.unsentBytes;
+  }
+
+  /** Closes the connection for what waits for its peer. */
+  shed(): void {
+    this.#exceed("unsent-bytes", H2Error.EnhanceYourCalm, "too many bytes wait to be sent");
+    this.#schedule();
+  }
+
+  /** To be called every `sweepMs`: does what only the passing of time asks for. */
+  sweep(): void {
+    if (this.#isClosed) return;
+    const due = this.#patience.sweep({
+      isGreeted: this.#isGreeted,
+      isSettingsAcked: this.#isSettingsAcked,
+      hasReceived: this.#hasReceived,
+      hasServed: this.#streams.size > 0 || this.#lastId !== this.#lastIdSwept,
+    });
+    this.#hasReceived = false;
+    this.#lastIdSwept = this.#lastId;
+    switch (due) {
+      case "handshake":
+      case "settings-ack":
+        this.#exceed(due, H2Error.SettingsTimeout, "SETTINGS did not come, or no answer to ours");
+        return;
+      case "keep-alive":
+        this.#giveUp(due);
+        return;
+      case "ping":
+        this.#sender.frame(ALIVE_PING);
+        this.#schedule();
+        break;
+      case "idle":
+        this.#options.stats.exceeded.idle++;
+        this.drain();
+        break;
+      case "nothing":
+        break;
+    }
+    this.#sweepStalled();
+  }
+
+  #sweepStalled(): void {
+    const { stallMs, sweepMs } = h2Limits;
+    if (this.#sender.backlogBytes === 0) this.#backlogMs = 0;
+    else this.#backlogMs += sweepMs;
+    if (this.#backlogMs > stallMs) {
+      this.#giveUp("stall");
+      return;
+    }
+    if (this.#sender.unsentBytes === 0) return;
+    for (const stream of this.#streams.values()) {
+      if (stream.queuedBytes === 0) continue;
+      stream.stalledMs += sweepMs;
+      if (stream.stalledMs <= stallMs) continue;
+      this.#options.stats.exceeded.stall++;
+      this.#sendReset(stream.id, H2Error.EnhanceYourCalm);
+      this.#closeStream(stream);
+    }
+    this.#schedule();
+  }
+
+  /** Nobody is there to be told. */
+  #giveUp(limit: H2LimitName): void {
+    this.#options.stats.exceeded[limit]++;
+    this.#options.stats.sessionErrors++;
+    this.#options.onError(new Error(`the peer is gone: ${limit}`));
+    this.destroy();
+  }
+
+  /** Ends the connection for what its peer has done beyond a limit. */
+  #exceed(limit: H2LimitName, code: number, reason: string): void {
+    if (this.#isClosed) return;
+    this.#options.stats.exceeded[limit]++;
+    this.#fail(code, reason);
+  }
+
+  /** @returns false when the peer has asked for too much, and the connection has ended for it */
+  #afford(limit: H2LimitName): boolean {
+    if (this.#control.take()) return true;
+    this.#exceed(limit, H2Error.EnhanceYourCalm, `too much asked of: ${limit}`);
+    return false;
+  }
+
   #fail(code: number, reason: string): void {
     if (this.#isClosed) return;
     this.#options.stats.sessionErrors++;
@@ -208,6 +308,7 @@ export class H2Connection implements FrameSink, StreamOwner {
   // ── socket ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
   #onBytes(chunk: Buffer): void {
+    this.#hasReceived = true;
     this.#isReading = true;
     try {
       this.#reader.read(chunk);
@@ -221,6 +322,7 @@ export class H2Connection implements FrameSink, StreamOwner {
 
   #onSocketDrained(): void {
     if (this.#isClosed) return;
+    this.#backlogMs = 0;
     this.#pumpBlocked();
     this.#sender.flush();
     this.#socket.resume();
@@ -248,6 +350,7 @@ export class H2Connection implements FrameSink, StreamOwner {
   send(stream: H2Stream, segments: readonly Uint8Array[], byteLength: number): void {
     this.#sender.enqueue(stream, segments, byteLength);
     this.pump(stream);
+    if (this.#options.stats.unsentBytes > h2Limits.unsentBytesMax) this.#options.onUnsentBytes();
   }
 
   pump(stream: H2Stream): void {
@@ -299,6 +402,7 @@ export class H2Connection implements FrameSink, StreamOwner {
       return;
     }
     this.#inbound = null;
+    this.#inboundBytes = 0;
     const stream = this.#streams.get(id);
     if (stream === undefined) {
       if (!this.#resetIds.has(id)) this.#reset(id, H2Error.StreamClosed);
@@ -314,6 +418,7 @@ export class H2Connection implements FrameSink, StreamOwner {
   }
 
   onData(bytes: Buffer, start: number, end: number): void {
+    this.#inboundBytes += end - start;
     const stream = this.#inbound;
     if (stream === null || stream.isClosed) return;
     if (stream.bodyLeft >= 0) {
@@ -330,10 +435,7 @@ export class H2Connection implements FrameSink, StreamOwner {
     const stream = this.#inbound;
     this.#inbound = null;
     const isLast = (flags & Flag.EndStream) !== 0;
-    if (length === 0 && !isLast && !this.#control.take()) {
-      this.#fail(H2Error.EnhanceYourCalm, "too many empty DATA frames");
-      return;
-    }
+    if (this.#inboundBytes === 0 && !isLast && !this.#afford("empty-data")) return;
     this.#consumed += length;
     this.#grantConnection();
     if (stream === null || stream.isClosed) return;
@@ -381,9 +483,14 @@ export class H2Connection implements FrameSink, StreamOwner {
   }
 
   #onRequest(id: number, head: RequestHead | typeof HEADER_LIST_TOO_LARGE, isLast: boolean): void {
-    if (id > this.#acceptUpTo || this.#streams.size >= h2Limits.streamsPerConnectionMax) {
+    const { exceeded } = this.#options.stats;
+    if (id > this.#acceptUpTo) {
+      this.#reset(id, H2Error.RefusedStream);
+    } else if (this.#streams.size >= h2Limits.streamsPerConnectionMax) {
+      exceeded.streams++;
       this.#reset(id, H2Error.RefusedStream);
     } else if (head === HEADER_LIST_TOO_LARGE) {
+      exceeded["header-list"]++;
       this.#reset(id, H2Error.EnhanceYourCalm);
     } else if (!head.isWellFormed || head.method === "" || head.path === "" || head.scheme === "") {
       this.#reset(id, H2Error.ProtocolError);
@@ -453,11 +560,7 @@ export class H2Connection implements FrameSink, StreamOwner {
 
   /** A peer can make us send resets as it can send its own: they have a price too. */
   #reset(id: number, code: number): void {
-    if (!this.#control.take()) {
-      this.#fail(H2Error.EnhanceYourCalm, "too many frames that must be answered with a reset");
-      return;
-    }
-    this.#sendReset(id, code);
+    if (this.#afford("forced-resets")) this.#sendReset(id, code);
   }
 
   #sendReset(id: number, code: number): void {
@@ -473,7 +576,9 @@ export class H2Connection implements FrameSink, StreamOwner {
   // ── other frames ────────────────────────────────────────────────────────────────────────────────────────────────
 
   onBroken(code: number, reason: string): void {
-    this.#fail(code, reason);
+    // The one bound that the layer of frames keeps.
+    if (code === H2Error.EnhanceYourCalm) this.#exceed("header-block", code, reason);
+    else this.#fail(code, reason);
   }
 
   onFrame(
@@ -502,6 +607,8 @@ export class H2Connection implements FrameSink, StreamOwner {
         if (id !== 0) this.#fail(H2Error.ProtocolError, "GOAWAY on a stream");
         else if (end - start < GOAWAY_BYTES_MIN) {
           this.#fail(H2Error.FrameSizeError, "GOAWAY is too short");
+        } else {
+          this.#afford("other-frame");
         }
         break;
       case FrameType.Priority:
@@ -511,7 +618,7 @@ export class H2Connection implements FrameSink, StreamOwner {
         this.#fail(H2Error.ProtocolError, "PUSH_PROMISE from a client");
         break;
       default:
-        if (!this.#control.take()) this.#fail(H2Error.EnhanceYourCalm, "too many unknown frames");
+        this.#afford("other-frame");
     }
   }
 
@@ -526,9 +633,9 @@ export class H2Connection implements FrameSink, StreamOwner {
     }
     const stream = this.#streams.get(id);
     if (stream === undefined) {
-      if (!this.#control.take()) this.#fail(H2Error.EnhanceYourCalm, "too many stray resets");
+      this.#afford("stray-resets");
     } else if (!stream.isAnswered && !this.#resets.take()) {
-      this.#fail(H2Error.EnhanceYourCalm, "too many resets before an answer");
+      this.#exceed("resets", H2Error.EnhanceYourCalm, "too many resets before an answer");
     } else {
       this.#closeStream(stream);
     }
@@ -540,12 +647,8 @@ export class H2Connection implements FrameSink, StreamOwner {
       return;
     }
     const sender = this.#sender;
-    if (sender.updateCredit > 0) {
-      sender.updateCredit--;
-    } else if (!this.#control.take()) {
-      this.#fail(H2Error.EnhanceYourCalm, "too many WINDOW_UPDATEs");
-      return;
-    }
+    if (sender.updateCredit > 0) sender.updateCredit--;
+    else if (!this.#afford("window-update")) return;
     const by = bytes.readUInt32BE(start) & 0x7fffffff;
     if (id === 0) {
       if (by === 0) this.#fail(H2Error.ProtocolError, "WINDOW_UPDATE by 0");
@@ -575,16 +678,12 @@ export class H2Connection implements FrameSink, StreamOwner {
     }
     if ((flags & Flag.Ack) !== 0) {
       if (end > start) this.#fail(H2Error.FrameSizeError, "SETTINGS ack with a payload");
+      else if (this.#isSettingsAcked) this.#afford("settings");
+      else this.#isSettingsAcked = true;
       return;
     }
-    if (!this.#control.take()) {
-      this.#fail(H2Error.EnhanceYourCalm, "too many SETTINGS");
-      return;
-    }
-    if (!this.#isGreeted) {
-      this.#isGreeted = true;
-      this.#socket.setTimeout(0);
-    }
+    if (!this.#afford("settings")) return;
+    this.#isGreeted = true;
     const { peer } = this.#sender;
     const oldWindow = peer.streamWindowBytes;
     const fault = peer.read(bytes, start, end);
@@ -618,10 +717,8 @@ export class H2Connection implements FrameSink, StreamOwner {
       this.#fail(H2Error.FrameSizeError, "PING is not 8 bytes");
     } else if ((flags & Flag.Ack) !== 0) {
       const isOurs = DRAIN_PING_BYTES.equals(bytes.subarray(start, start + PING_BYTES));
-      if (this.#isDraining && isOurs) this.#onDrainNoticed();
-    } else if (!this.#control.take()) {
-      this.#fail(H2Error.EnhanceYourCalm, "too many PINGs");
-    } else {
+      if (this.#afford("ping") && this.#isDraining && isOurs) this.#onDrainNoticed();
+    } else if (this.#afford("ping")) {
       this.#sender.pingAck(bytes, start);
     }
   }
@@ -634,8 +731,8 @@ export class H2Connection implements FrameSink, StreamOwner {
       const stream = this.#streams.get(id);
       if (stream !== undefined) this.#abort(stream, H2Error.FrameSizeError);
       else this.#fail(H2Error.FrameSizeError, "PRIORITY is not 5 bytes");
-    } else if (!this.#control.take()) {
-      this.#fail(H2Error.EnhanceYourCalm, "too many PRIORITY frames");
+    } else {
+      this.#afford("priority");
     }
   }
 }

@@ -9,10 +9,10 @@ import tls from "node:tls";
 import { afterEach, describe, expect, test, vi } from "vitest";
 import { until } from "../../../test/support/deadline.ts";
 import { MemoryHandler } from "../../../test/support/h2-memory.ts";
-import { H2Peer } from "../../../test/support/h2-peer.ts";
+import { GRPC_HEAD, H2Peer } from "../../../test/support/h2-peer.ts";
 import { createSelfSignedPair } from "../self-signed.ts";
 import type { AcceptStream } from "../transport.ts";
-import { FrameType } from "./frames.ts";
+import { Flag, FrameType, frame, Setting, settingsFrame } from "./frames.ts";
 import { H2Transport, type H2TransportOptions } from "./h2-transport.ts";
 import { h2Limits } from "./limits.ts";
 
@@ -57,6 +57,9 @@ async function connectPeer(port: number): Promise<H2Peer> {
   cleanUps.push(() => peer.close());
   return peer;
 }
+
+const requestHead = (id: number): Buffer =>
+  frame(FrameType.Headers, Flag.EndHeaders, id, GRPC_HEAD);
 
 function waitFor(condition: () => boolean, what: string): Promise<true> {
   return until(() => condition() || null, WAIT_MS, what, 1);
@@ -285,5 +288,59 @@ describe("draining", () => {
     stream.end();
     stream.resume();
     await drained;
+  });
+});
+
+describe("bounds over all connections", () => {
+  test("connections beyond the limit are closed and counted", async () => {
+    const captured = captureServer();
+    const { port, transport } = await start();
+    expect(captured.server.maxConnections).toBe(h2Limits.connectionsMax);
+    captured.server.maxConnections = 1;
+    await connectPeer(port);
+    const second = net.connect(port, HOST);
+    cleanUps.push(() => {
+      second.destroy();
+    });
+    second.on("error", () => {});
+    await once(second, "close");
+    expect(transport.stats.exceeded.connections).toBe(1);
+    expect(transport.stats.connections).toBe(1);
+  });
+
+  test("of those with bytes that wait, the one with the most is closed", async () => {
+    const { port, transport, handlers } = await start();
+    const peers = [await connectPeer(port), await connectPeer(port)];
+    for (const [i, peer] of peers.entries()) {
+      peer.send(settingsFrame([[Setting.InitialWindowSize, 0]]), requestHead(1));
+      await waitFor(() => handlers.length === i + 1, "an open stream");
+    }
+    const piece = Buffer.alloc(1 << 20);
+    const fill = (index: number, bytes: number): void => {
+      for (let at = 0; at < bytes; at += piece.length) {
+        handlers[index]!.stream.write([piece], piece.length);
+      }
+    };
+    fill(0, h2Limits.unsentBytesMax / 2 + piece.length);
+    expect(transport.stats.exceeded["unsent-bytes"]).toBe(0);
+    fill(1, h2Limits.unsentBytesMax / 2);
+    await waitFor(() => handlers[0]!.closes === 1, "the end of the greedy one");
+    expect(handlers[1]!.closes).toBe(0);
+    expect(transport.stats.exceeded["unsent-bytes"]).toBe(1);
+    expect(transport.stats.unsentBytes).toBe(h2Limits.unsentBytesMax / 2);
+  });
+
+  test("sweeps reach every connection", async () => {
+    const { port, transport } = await start();
+    const silent = net.connect(port, HOST);
+    silent.on("error", () => {});
+    cleanUps.push(() => {
+      silent.destroy();
+    });
+    await waitFor(() => transport.stats.connections === 1, "a connection");
+    for (let at = 0; at <= h2Limits.handshakeMs; at += h2Limits.sweepMs) transport.sweep();
+    silent.resume();
+    await once(silent, "end");
+    expect(transport.stats.exceeded.handshake).toBe(1);
   });
 });

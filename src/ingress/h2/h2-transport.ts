@@ -5,8 +5,8 @@
 import net, { type AddressInfo, type ListenOptions, type Socket } from "node:net";
 import tls from "node:tls";
 import type { AcceptStream, DrainOptions, ExtProcTransport, TransportStats } from "../transport.ts";
-import { H2Connection, type H2ConnectionOptions } from "./connection.ts";
-import { h2Limits } from "./limits.ts";
+import { type ConnectionStats, H2Connection, type H2ConnectionOptions } from "./connection.ts";
+import { h2Limits, noExceededLimits } from "./limits.ts";
 
 /** Time that peers have to read what was said to them at the deadline of a drain. */
 const LAST_WORDS_MS = 500;
@@ -19,17 +19,21 @@ export interface H2TransportOptions {
 }
 
 export class H2Transport implements ExtProcTransport {
-  readonly stats: TransportStats = {
+  readonly stats: TransportStats & ConnectionStats = {
     connections: 0,
     streams: 0,
     streamsTotal: 0,
     rotations: 0,
     sessionErrors: 0,
+    unsentBytes: 0,
+    exceeded: noExceededLimits(),
   };
   readonly #server: net.Server;
   readonly #connections = new Set<H2Connection>();
   readonly #tls: tls.SecureContextOptions | undefined;
   readonly #connectionOptions: H2ConnectionOptions;
+  #sweepTimer: NodeJS.Timeout | undefined;
+  #isShedding = false;
   #isDraining = false;
   /** The deadline of a drain has passed: who still comes is sent away. */
   #isOver = false;
@@ -45,6 +49,7 @@ export class H2Transport implements ExtProcTransport {
         this.#connections.delete(closed);
       },
       onError,
+      onUnsentBytes: () => this.#scheduleShedding(),
     };
     const onSocket = (socket: Socket) => this.#onSocket(socket);
     this.#server = options.tls
@@ -56,6 +61,9 @@ export class H2Transport implements ExtProcTransport {
     this.#server.maxConnections = h2Limits.connectionsMax;
     this.#server.on("tlsClientError", () => {
       this.stats.sessionErrors++;
+    });
+    this.#server.on("drop", () => {
+      this.stats.exceeded.connections++;
     });
   }
 
@@ -75,6 +83,7 @@ export class H2Transport implements ExtProcTransport {
         this.#server.off("error", reject);
         // A connection that can not be accepted (no file descriptors left) is told here, and must not end the process.
         this.#server.on("error", this.#connectionOptions.onError);
+        this.#sweepTimer = setInterval(() => this.sweep(), h2Limits.sweepMs).unref();
         resolve((this.#server.address() as AddressInfo).port);
       });
     });
@@ -89,6 +98,27 @@ export class H2Transport implements ExtProcTransport {
     for (const connection of this.#connections) connection.expire();
     await within(LAST_WORDS_MS, closed);
     for (const connection of this.#connections) connection.destroy();
+    clearInterval(this.#sweepTimer);
+  }
+
+  /** Looks at all connections for what only time can tell; done every `sweepMs` while it listens. */
+  sweep(): void {
+    for (const connection of this.#connections) connection.sweep();
+  }
+
+  /** Not at once: who has just written is in the middle of its work. */
+  #scheduleShedding(): void {
+    if (this.#isShedding) return;
+    this.#isShedding = true;
+    queueMicrotask(() => {
+      this.#isShedding = false;
+      if (this.stats.unsentBytes <= h2Limits.unsentBytesMax) return;
+      let most: H2Connection | null = null;
+      for (const connection of this.#connections) {
+        if (most === null || connection.unsentBytes > most.unsentBytes) most = connection;
+      }
+      most?.shed();
+    });
   }
 
   /** @throws when the two do not belong together: the old pair stays in use */

@@ -15,7 +15,7 @@ const CONNECTION_WINDOW = 65_535;
 function start() {
   const log = new FrameLog();
   const socket = new MemorySocket((bytes) => log.read(bytes));
-  const sender = new Sender(socket.asSocket);
+  const sender = new Sender(socket.asSocket, { unsentBytes: 0 });
   const owner = {
     sendHead: () => {},
     send: () => {},

@@ -32,6 +32,10 @@ const FIRST_WINDOW_BYTES = 65_535;
 const DATA_BYTES_MAX = 4 * FRAME_BYTES_MAX;
 const PING_BYTES = 8;
 
+export interface UnsentTotals {
+  unsentBytes: number;
+}
+
 export class Sender {
   /** Streams that have DATA to send and wait for the connection. */
   readonly blocked = new Set<H2Stream>();
@@ -41,10 +45,13 @@ export class Sender {
   updateCredit = 0;
   readonly peer = new PeerSettings();
   readonly #output: Output;
+  readonly #totals: UnsentTotals;
   #window = FIRST_WINDOW_BYTES;
 
-  constructor(socket: Socket) {
+  /** @param totals counts what waits over all connections */
+  constructor(socket: Socket, totals: UnsentTotals) {
     this.#output = new Output(socket);
+    this.#totals = totals;
   }
 
   /** False when no stream can send DATA. */
@@ -95,12 +102,17 @@ export class Sender {
       if (segment.length > 0) stream.queue.push(segment);
     }
     stream.queuedBytes += byteLength;
+    this.#addUnsent(byteLength);
+  }
+
+  #addUnsent(byteLength: number): void {
     this.unsentBytes += byteLength;
+    this.#totals.unsentBytes += byteLength;
   }
 
   /** Forgets what a closed stream has not sent. */
   drop(stream: H2Stream): void {
-    this.unsentBytes -= stream.queuedBytes;
+    this.#addUnsent(-stream.queuedBytes);
     stream.queue = [];
     stream.queuedBytes = 0;
     this.blocked.delete(stream);
@@ -155,7 +167,8 @@ export class Sender {
     stream.queuedBytes -= byteLength;
     stream.sendWindow -= byteLength;
     this.#window -= byteLength;
-    this.unsentBytes -= byteLength;
+    this.#addUnsent(-byteLength);
+    stream.stalledMs = 0;
     this.updateCredit += h2Limits.windowUpdatesPerData;
   }
 

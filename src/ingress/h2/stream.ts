@@ -48,6 +48,8 @@ export class H2Stream implements GrpcStream {
   isClosed = false;
   queue: Uint8Array[] = [];
   queuedBytes = 0;
+  /** Time for which the peer has taken nothing of it; counted in sweeps. */
+  stalledMs = 0;
   /** Trailers that follow the queue. */
   trailers: Buffer | null = null;
 
