@@ -19,7 +19,7 @@ const EMPTY: Uint8Array = new Uint8Array(0);
 
 export class ByteParts {
   /** The pieces in order, none empty. The array is the reader's to look at, not to keep or change. */
-  readonly list: Uint8Array[] = [];
+  list: Uint8Array[] = [];
   byteLength = 0;
   #own: Buffer | null = null;
   #ownFill = 0;
@@ -51,7 +51,7 @@ export class ByteParts {
 
   /** Becomes the empty run. */
   clear(): void {
-    this.list.length = 0;
+    if (this.list.length > 0) this.list = [];
     this.byteLength = 0;
     this.#own = null;
   }

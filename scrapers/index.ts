@@ -48,6 +48,8 @@ export interface ScraperOptions {
   readonly engineLabelKey?: string;
   /** Engine of an endpoint without that label; default DEFAULT_ENGINE. */
   readonly defaultEngine?: string;
+  /** Threads scrape a server of their own making at their start, to have the code compiled; default false. */
+  readonly practices?: boolean;
   /** Told once per endpoint and kind. */
   readonly onWarning?: (warning: ScrapeWarning) => void;
   /** A thread ended unasked and is started anew after `restartMs`. */
@@ -105,7 +107,11 @@ export function startScrapers(options: ScraperOptions = {}): ScraperHandle {
   let current = options;
   const supervisor = new ScraperSupervisor(
     Math.max(threads, 1),
-    { table: table.buffer, config: scrapeConfig(options) },
+    {
+      table: table.buffer,
+      config: scrapeConfig(options),
+      practices: options.practices ?? false,
+    },
     threads === 0 ? spawnInProcess : spawnWorker,
     {
       message: (message) => {

@@ -44,6 +44,8 @@ export interface ScrapeTarget {
 export interface ScraperInit {
   readonly table: SharedArrayBuffer;
   readonly config: ScrapeConfig;
+  /** Scrape a server of its own making first, to have the code compiled. */
+  readonly practices: boolean;
 }
 
 export type ToScraper =

@@ -2,17 +2,14 @@
  * The loop of one scraper thread: starts what is due, gives up what is late. Each endpoint has one request under way at
  * most and its own connection, so a slow one delays nobody.
  *
- * One timer serves all endpoints. Scrapes that start together cost less than as many wake-ups, so those due within half
- * a tick of each other share one; a tick is as long as SCRAPES_PER_TICK take to come due, within bounds. A pass looks
- * at each endpoint; with 4,096 of them that is 10 us.
+ * One timer serves all endpoints. Scrapes that start together cost half of as many wake-ups, so those due within a tick
+ * share one; a tick is as long as SCRAPES_PER_TICK take to come due, within bounds: up to eight endpoints are scraped
+ * together at the shortest interval. A pass looks at each endpoint; with 4,096 of them that is 10 us.
  * @module
  */
 import type { Clock } from "../scheduler/index.ts";
 import { SentNames } from "./adapter-names.ts";
-import { connectionSettings } from "./connection.ts";
 import { EndpointTable } from "./endpoint-table.ts";
-import type { EngineDefinition } from "./engines/engine.ts";
-import { EngineRegistry } from "./engines/registry.ts";
 import {
   createCounters,
   type FromScraper,
@@ -24,17 +21,13 @@ import {
 } from "./messages.ts";
 import { PageBuffers } from "./page-buffer.ts";
 import type { AdapterList } from "./page-facts.ts";
-import { PageScanner } from "./scan-metrics.ts";
 import { type ScrapeContext, ScrapeEndpoint } from "./scrape-endpoint.ts";
+import { scrapeSettings } from "./scrape-settings.ts";
 
 const TICK_MS_MIN = 5;
-/** Half of the shortest interval: a row's age stays below 1.25 intervals, and a new endpoint is not kept waiting. */
-const TICK_MS_MAX = 25;
+/** The shortest interval: a row's age stays below two of them, and a new endpoint is not kept waiting. */
+const TICK_MS_MAX = 50;
 const SCRAPES_PER_TICK = 8;
-
-/** Deadline of one scrape: the greater of a second (upstream's) and four intervals. */
-const TIMEOUT_MS_MIN = 1000;
-const TIMEOUT_INTERVALS = 4;
 
 export class ScrapeLoop {
   readonly counters: ScrapeCounters = createCounters();
@@ -62,7 +55,7 @@ export class ScrapeLoop {
       random,
       counters: this.counters,
       buffers: new PageBuffers(),
-      settings: settingsOf(init.config),
+      settings: scrapeSettings(init.config),
       namesSeen: (adapters) => this.#sendNames(adapters),
       warn: (target, kind, detail) => this.#warn(target, kind, detail),
     };
@@ -86,7 +79,7 @@ export class ScrapeLoop {
 
   /** Replaces the configuration; connections are made anew. */
   configure(config: ScrapeConfig): void {
-    this.#context.settings = settingsOf(config);
+    this.#context.settings = scrapeSettings(config);
     for (const endpoint of this.#bySlot.values()) endpoint.configured();
   }
 
@@ -99,7 +92,7 @@ export class ScrapeLoop {
 
   readonly #tick = (): void => {
     const nowMs = this.#clock.nowMs();
-    const dueByMs = nowMs + this.#tickMs / 2;
+    const dueByMs = nowMs + this.#tickMs;
     this.#wakeMs = Number.POSITIVE_INFINITY;
     let nextMs = Number.POSITIVE_INFINITY;
     for (const endpoint of this.#bySlot.values()) {
@@ -140,24 +133,4 @@ export class ScrapeLoop {
   #warn({ slot, generation }: ScrapeTarget, kind: WarningKind, detail: string): void {
     this.#post({ type: "warning", warning: { kind, slot, generation, detail } });
   }
-}
-
-function settingsOf(config: ScrapeConfig): ScrapeContext["settings"] {
-  const timeoutMs = Math.max(TIMEOUT_MS_MIN, TIMEOUT_INTERVALS * config.intervalMs);
-  const scanners = new Map<EngineDefinition, PageScanner>();
-  return {
-    connection: connectionSettings(config.scheme, config.tls),
-    intervalMs: config.intervalMs,
-    timeoutMs,
-    path: config.path,
-    registry: new EngineRegistry(config.engineConfigs, config.defaultEngine),
-    scannerOf: (engine) => {
-      let scanner = scanners.get(engine);
-      if (scanner === undefined) {
-        scanner = new PageScanner(engine, config.aggregation);
-        scanners.set(engine, scanner);
-      }
-      return scanner;
-    },
-  };
 }

@@ -81,7 +81,7 @@ function setUp(count = 1) {
   };
   const supervisor = new ScraperSupervisor(
     count,
-    { table: new SharedArrayBuffer(0), config },
+    { table: new SharedArrayBuffer(0), config, practices: false },
     spawn,
     {
       message: (message) => messages.push(message),

@@ -54,8 +54,7 @@ export class ScraperSupervisor {
     this.#config = init.config;
     for (let index = 0; index < count; index++) {
       const seat = new Seat(index, {
-        spawn: (scraperEvents) =>
-          spawn(index, { table: init.table, config: this.#config }, scraperEvents),
+        spawn: (scraperEvents) => spawn(index, { ...init, config: this.#config }, scraperEvents),
         message: (message) => events.message(message),
         died: (cause, restartMs) => events.died(index, cause, restartMs),
         restarted: () => this.restarts++,

@@ -23,20 +23,16 @@ import type { FileDiscoveryParameters } from "./config/outer-plugins.ts";
 import { scraperOptions } from "./config/scraper-options.ts";
 import { FileDiscovery } from "./control/file-discovery.ts";
 import { PoolUpdater } from "./control/pool-updater.ts";
-import { createDataPlane } from "./data-plane.ts";
-import { ExtProcStream } from "./ingress/ext-proc-stream.ts";
+import { acceptExtProc, createDataPlane } from "./data-plane.ts";
 import { H2Transport } from "./ingress/h2/h2-transport.ts";
 import { H2_LIMIT_NAMES } from "./ingress/h2/limits.ts";
 import { HealthService } from "./ingress/health.ts";
 import type { IngressContext } from "./ingress/ingress-context.ts";
 import { createSelfSignedPair, KeyPairWatcher, readKeyPair } from "./ingress/tls.ts";
-import type { AcceptStream } from "./ingress/transport.ts";
 import type { Logger } from "./log.ts";
 import { Metrics } from "./metrics/metrics.ts";
 import { collectPoolMetrics } from "./metrics/pool-metrics.ts";
-import { warmUp } from "./warm-up.ts";
 
-const EXT_PROC_METHOD = "/envoy.service.ext_proc.v3.ExternalProcessor/Process";
 /** Decisions kept for /debug/decisions. */
 const DECISIONS_KEPT = 256;
 /** How often a share of the in-flight counters is recounted. */
@@ -112,7 +108,7 @@ export class App {
       pool: this.#pool,
       metrics: this.#metrics,
       recorder: this.#recorder,
-      refresh: () => this.#scrapers.reader.refresh(this.#pool),
+      reader: this.#scrapers.reader,
       onFault: (error) => this.#onFault(error),
       warn: (warning) => log.warn({ warning }, "configuration"),
     });
@@ -135,22 +131,10 @@ export class App {
       this.#poolKnown = true;
       this.#health.changed();
     });
-    if (flags.warmUp) {
-      const exchanges = await warmUp(EXT_PROC_METHOD, {
-        config: this.#config,
-        flags,
-        clock: systemClock,
-      });
-      this.#log.debug({ exchanges }, "practiced");
-    }
-    const acceptExtProc: AcceptStream = (path, stream) => {
-      if (path === EXT_PROC_METHOD) return new ExtProcStream(stream, this.#context);
-      return flags.healthChecking ? this.#health.accept(path, stream) : null;
-    };
     const onConnectionError = (error: Error) =>
       this.#log.debug({ err: error.message }, "gateway connection failed");
     this.#extProc = new H2Transport({
-      accept: acceptExtProc,
+      accept: acceptExtProc(this.#context, flags.healthChecking ? this.#health.accept : () => null),
       onConnectionError,
       ...(flags.secureServing ? { tls: await this.#tls() } : {}),
     });
@@ -223,6 +207,7 @@ export class App {
     try {
       return startScrapers({
         ...options,
+        practices: this.#flags.warmUp,
         onWarning: (warning) => this.#onScrapeWarning(warning),
         onThreadDied: (index, cause, restartMs) =>
           this.#log.error({ index, cause, restartMs }, "scraper thread died and is started anew"),

@@ -12,13 +12,18 @@ import {
   type Scheduler,
   SeededRandom,
 } from "../scheduler/index.ts";
+import type { EndpointTableReader } from "../scrapers/index.ts";
 import type { Flags } from "./cli/flags.ts";
+import { ExtProcStream } from "./ingress/ext-proc-stream.ts";
 import { IngressContext } from "./ingress/ingress-context.ts";
 import { InProcessSchedulerPort } from "./ingress/scheduler-port.ts";
+import type { AcceptStream } from "./ingress/transport.ts";
 import { MeteredPort } from "./metrics/metered-port.ts";
 import type { Metrics } from "./metrics/metrics.ts";
 import { RequestMetrics } from "./metrics/request-metrics.ts";
 import { buildParsers } from "./request/parsers/registry.ts";
+
+export const EXT_PROC_METHOD = "/envoy.service.ext_proc.v3.ExternalProcessor/Process";
 
 export interface DataPlaneOptions {
   readonly config: ResolvedConfig;
@@ -27,8 +32,8 @@ export interface DataPlaneOptions {
   readonly pool: EndpointPool;
   readonly metrics: Metrics;
   readonly recorder: DecisionRecorder;
-  /** Brings scraped facts up to date; called before each pick. */
-  readonly refresh: () => void;
+  /** Brings scraped facts up to date before each pick. */
+  readonly reader: EndpointTableReader;
   readonly onFault: (error: unknown) => void;
   readonly warn: (warning: string) => void;
 }
@@ -40,7 +45,7 @@ export interface DataPlane {
 
 /** @throws ConfigError when plugins refuse their parameters */
 export function createDataPlane(options: DataPlaneOptions): DataPlane {
-  const { clock, config, flags, metrics, onFault, pool, recorder, refresh, warn } = options;
+  const { clock, config, flags, metrics, onFault, pool, reader, recorder, warn } = options;
   const scheduler = buildScheduler(config, {
     pool,
     clock,
@@ -51,7 +56,12 @@ export function createDataPlane(options: DataPlaneOptions): DataPlane {
   const parsers = buildParsers(config.parsers);
   for (const warning of parsers.warnings) warn(warning);
   const requestMetrics = new RequestMetrics(metrics);
-  const port = new InProcessSchedulerPort({ scheduler, pool, refresh, onFault });
+  const port = new InProcessSchedulerPort({
+    scheduler,
+    pool,
+    refresh: () => reader.refresh(pool),
+    onFault,
+  });
   const context = new IngressContext({
     port: new MeteredPort({ port, pool, metrics, requestMetrics, now: () => performance.now() }),
     parsers,
@@ -67,4 +77,10 @@ export function createDataPlane(options: DataPlaneOptions): DataPlane {
     onFault,
   });
   return { scheduler, context };
+}
+
+/** Takes ext_proc exchanges, and leaves the rest to others. */
+export function acceptExtProc(context: IngressContext, others: AcceptStream): AcceptStream {
+  return (path, stream) =>
+    path === EXT_PROC_METHOD ? new ExtProcStream(stream, context) : others(path, stream);
 }

@@ -8,8 +8,6 @@ import { type Flags, parseFlags } from "./cli/flags.ts";
 import { loadConfig } from "./config/load.ts";
 import { warmUp, warmUpLimits } from "./warm-up.ts";
 
-const METHOD = "/envoy.service.ext_proc.v3.ExternalProcessor/Process";
-
 function flags(): Flags {
   const parsed = parseFlags(["--pool-name=pool"], {});
   if (parsed.kind !== "flags") throw new Error("the flags are wrong");
@@ -34,7 +32,7 @@ const frozen: Clock = { nowMs: () => 1 };
 
 test("all exchanges are played, and no connection or listener is left", async () => {
   const before = process.getActiveResourcesInfo().filter((name) => name.startsWith("TCP")).length;
-  const practiced = await warmUp(METHOD, {
+  const practiced = await warmUp({
     config: await config([{ type: "queue-scorer" }, { type: "prefix-cache-scorer" }]),
     flags: flags(),
     clock: frozen,
@@ -47,7 +45,7 @@ test("all exchanges are played, and no connection or listener is left", async ()
 });
 
 test("a profile that rejects every practiced request is practiced too", async () => {
-  const practiced = await warmUp(METHOD, {
+  const practiced = await warmUp({
     config: await config([{ type: "prefill-filter" }, { type: "random-picker" }]),
     flags: flags(),
     clock: frozen,
@@ -57,7 +55,7 @@ test("a profile that rejects every practiced request is practiced too", async ()
 
 test("time ends it", async () => {
   let nowMs = 0;
-  const practiced = await warmUp(METHOD, {
+  const practiced = await warmUp({
     config: await config([{ type: "queue-scorer" }]),
     flags: flags(),
     clock: { nowMs: () => nowMs++ },

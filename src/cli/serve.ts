@@ -72,7 +72,13 @@ async function build(flags: Flags, log: Logger, env: NodeJS.ProcessEnv): Promise
   }
   for (const warning of loaded.config.warnings) log.warn({ warning }, "configuration");
   // Half of the start is loading this code: who only asks for help, or has mistyped a flag, need not wait for it.
-  const { App } = await import("../app.ts");
+  const { App, systemClock } = await import("../app.ts");
+  if (flags.warmUp) {
+    const { warmUp } = await import("../warm-up.ts");
+    // Before anything that serves is made: objects that are older than what practice finds out would be made over.
+    const exchanges = await warmUp({ config: loaded.config, flags, clock: systemClock });
+    log.debug({ exchanges }, "practiced");
+  }
   try {
     return new App(flags, loaded.config, log, inherited);
   } catch (error) {

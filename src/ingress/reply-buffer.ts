@@ -19,8 +19,8 @@ const COPY_BYTES_MAX = 32 * 1024;
 
 export class ReplyBuffer {
   readonly writer = new Writer();
-  readonly #marks: number[] = [];
-  readonly #bodies: Uint8Array[] = [];
+  #marks: number[] = [];
+  #bodies: Uint8Array[] = [];
   #bodyBytes = 0;
 
   /**
@@ -72,8 +72,10 @@ export class ReplyBuffer {
   /** Throws everything gathered away. */
   discard(): void {
     this.writer.reset();
-    this.#marks.length = 0;
-    this.#bodies.length = 0;
+    if (this.#bodies.length === 0) return;
+    // New ones: to set the length of an array is a call into the runtime.
+    this.#marks = [];
+    this.#bodies = [];
     this.#bodyBytes = 0;
   }
 

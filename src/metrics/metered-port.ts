@@ -3,6 +3,7 @@
  * @module
  */
 import type {
+  Charge,
   EndpointPool,
   Flight,
   HashPlan,
@@ -12,6 +13,7 @@ import type {
 } from "../../scheduler/index.ts";
 import type { OutcomeSink, SchedulerPort } from "../ingress/scheduler-port.ts";
 import type { Metrics } from "./metrics.ts";
+import type { Row } from "./registry.ts";
 import type { RequestMetrics } from "./request-metrics.ts";
 
 export interface MeteredPortOptions {
@@ -24,6 +26,12 @@ export interface MeteredPortOptions {
   readonly now: () => number;
 }
 
+interface SuccessRow {
+  readonly generation: number;
+  readonly targetModel: string;
+  readonly row: Row;
+}
+
 const MS_PER_SECOND = 1000;
 
 /** For ports that give the outcome within `submit`, as the one in this thread does: one pick is under way at a time. */
@@ -32,6 +40,7 @@ export class MeteredPort implements SchedulerPort, OutcomeSink {
   #request: InferenceRequest | null = null;
   #sink: OutcomeSink | null = null;
   #startedAtMs = 0;
+  readonly #successRows: (SuccessRow | undefined)[] = [];
 
   constructor(options: MeteredPortOptions) {
     this.#options = options;
@@ -58,7 +67,7 @@ export class MeteredPort implements SchedulerPort, OutcomeSink {
     const targetModel = requestMetrics.labels(this.#request!).values[1];
     const row =
       outcome.kind === "picked"
-        ? schedulerAttempts.row("success", targetModel, ...this.#endpointOf(outcome))
+        ? this.#successRow(targetModel, outcome.charges[0]!)
         : schedulerAttempts.row("failure", targetModel, "", "", "");
     schedulerAttempts.add(row);
     const sink = this.#sink!;
@@ -79,9 +88,20 @@ export class MeteredPort implements SchedulerPort, OutcomeSink {
     return this.#options.port.lastScores();
   }
 
-  /** Name, namespace and port of the primary target. */
-  #endpointOf({ charges }: Flight): readonly [string, string, string] {
-    const { name, namespace, port } = this.#options.pool.metadata(charges[0]!.slot);
-    return [name, namespace, String(port)];
+  /** Of the primary target; remembered by slot, for the model picked for last. */
+  #successRow(targetModel: string, { generation, slot }: Charge): Row {
+    const known = this.#successRows[slot];
+    if (known?.generation === generation && known.targetModel === targetModel) return known.row;
+    const { metrics, pool } = this.#options;
+    const { name, namespace, port } = pool.metadata(slot);
+    const row = metrics.families.schedulerAttempts.row(
+      "success",
+      targetModel,
+      name,
+      namespace,
+      String(port),
+    );
+    this.#successRows[slot] = { generation, targetModel, row };
+    return row;
   }
 }

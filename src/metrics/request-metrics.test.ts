@@ -97,7 +97,7 @@ describe("the status of the model server", () => {
     const { histogram, requests, value } = setup();
     const request = requestOf();
     requests.completed(requests.labels(request), request, 1500, 0, 0);
-    expect(await value("endpoint_picker_upstream_responses_total")).toBeNull();
+    expect(await value("endpoint_picker_upstream_responses_total")).toBe(0);
     expect((await histogram("llm_d_epp_request_duration_seconds"))?.sum).toBe(0.5);
   });
 });

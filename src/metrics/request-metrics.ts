@@ -14,6 +14,7 @@ const COMBINATIONS_MAX = 4096;
 /** Rows of one combination of model, target, fairness id and priority. */
 export interface RequestLabels {
   readonly values: readonly [string, string, string, string];
+  readonly priority: number;
   readonly total: Row;
   readonly duration: Row;
   readonly size: Row;
@@ -31,17 +32,41 @@ export class RequestMetrics {
   readonly #models = new LabelGuard();
   readonly #fairnessIds = new LabelGuard();
   readonly #known = new Map<string, RequestLabels>();
+  #last: RequestLabels | null = null;
   readonly #processing: Row;
+  /** By the first digit of the status; others share the row at 0. */
+  readonly #statusRows: readonly Row[];
 
   constructor(metrics: Metrics) {
     this.#metrics = metrics;
     this.#processing = metrics.families.requestProcessing.row();
+    const { upstreamResponses } = metrics.families;
+    this.#statusRows = [OTHER, "1xx", "2xx", "3xx", "4xx", "5xx"].map((status) =>
+      upstreamResponses.row(status),
+    );
     metrics.onCollect(() =>
       metrics.families.failedStreams.set(metrics.families.failedStreams.row(), this.failedStreams),
     );
   }
 
   labels(request: InferenceRequest): RequestLabels {
+    const { fairnessId, model, priority, targetModel } = request;
+    // Most requests are like the one before, and each asks twice.
+    const last = this.#last;
+    if (
+      last !== null &&
+      last.values[0] === model &&
+      last.values[1] === targetModel &&
+      last.values[2] === fairnessId &&
+      last.priority === priority
+    ) {
+      return last;
+    }
+    this.#last = this.#labelsOf(request);
+    return this.#last;
+  }
+
+  #labelsOf(request: InferenceRequest): RequestLabels {
     // Bounded before they are remembered: the memory must not hold what clients make up.
     const values = [
       this.#models.admit(request.model),
@@ -56,6 +81,7 @@ export class RequestMetrics {
     const { families } = this.#metrics;
     const labels: RequestLabels = {
       values,
+      priority: request.priority,
       total: families.requestTotal.row(...values),
       duration: families.requestDuration.row(...values),
       size: families.requestSize.row(...values),
@@ -98,9 +124,8 @@ export class RequestMetrics {
     families.requestDuration.observe(labels.duration, (nowMs - request.arrivedAtMs) / 1000);
     families.responseSize.observe(labels.responseSize, responseBytes);
     if (responseStatus === 0) return;
-    const statusClass = Math.floor(responseStatus / 100);
-    const status = statusClass >= 1 && statusClass <= 5 ? `${statusClass}xx` : OTHER;
-    families.upstreamResponses.add(families.upstreamResponses.row(status));
+    const row = this.#statusRows[Math.floor(responseStatus / 100)] ?? this.#statusRows[0]!;
+    families.upstreamResponses.add(row);
     if (responseStatus >= 400) this.rejected(labels, "ModelServerError");
   }
 

@@ -246,16 +246,14 @@ describe("a head", () => {
     expect(head(["content-length", "9".repeat(16)]).isWellFormed).toBe(false);
   });
 
-  test("far larger than the limit is not looked at beyond it", () => {
+  test("far larger than the limit is not looked at again for each time that it names an entry", () => {
     const decoder = new HpackDecoder();
     headOf(decoder, Buffer.concat([hex("40"), literal("n".repeat(4000), "").subarray(1)]));
     const match = vi.spyOn(RegExp.prototype, "test");
     // Each byte names the entry of 4,000 characters.
     const bomb = Buffer.alloc(hpackLimits.headerListBytesMax, 0xbe);
     expect(decoder.decode(bomb, 0, bomb.length)).toBe(HEADER_LIST_TOO_LARGE);
-    const looks = match.mock.calls.filter(([text]) => text.length === 4000).length;
-    expect(looks).toBeLessThanOrEqual(hpackLimits.headerListBytesMax / 4000);
-    expect(looks).toBeGreaterThan(0);
+    expect(match).not.toHaveBeenCalled();
   });
 
   test("larger than the limit is told, and the table goes on", () => {

@@ -6,6 +6,8 @@
  *            static table  dynamic table, newest first, n entries, at most `tableBytesMax` by their HPACK size
  * @module
  */
+import { DynamicTable } from "./dynamic-table.ts";
+import { FieldKind, type HeaderField, headerField } from "./header-field.ts";
 import { HUFFMAN_CODES, HUFFMAN_LENGTHS, STATIC_TABLE } from "./hpack-tables.ts";
 
 export const hpackLimits = {
@@ -37,19 +39,6 @@ export interface RequestHead {
   readonly hasPseudo: boolean;
 }
 
-/** Headers that name the connection: HTTP/2 has none (RFC 9113 §8.2.2). */
-const CONNECTION_HEADERS: ReadonlySet<string> = new Set([
-  "connection",
-  "keep-alive",
-  "proxy-connection",
-  "transfer-encoding",
-  "upgrade",
-]);
-const REQUEST_PSEUDO: readonly string[] = [":method", ":path", ":scheme", ":authority"];
-/** What a name consists of (RFC 9110 §5.6.2 without upper case), the colon of pseudo-headers apart. */
-const FIELD_NAME = /^:?[!#$%&'*+\-.^_`|~0-9a-z]+$/;
-/** What no value may have: NUL, line ends, white space at either end (RFC 9113 §8.2.1). */
-const BAD_VALUE = /[\0\r\n]|^[ \t]|[ \t]$/;
 const CONTENT_LENGTH = /^\d{1,15}$/;
 
 /** Why a block can not be decoded. */
@@ -58,7 +47,6 @@ export class HpackError extends Error {}
 /** The header list is larger than allowed: the block itself is fine, the connection's state is intact. */
 export const HEADER_LIST_TOO_LARGE = Symbol("header list too large");
 
-const ENTRY_OVERHEAD = 32;
 /** Longest `grpc-message`: at 9 characters for each of ours it fits into the smallest frame that peers take, 16 KiB. */
 const MESSAGE_CHARS_MAX = 1024;
 const NO_CHILD = -1;
@@ -121,12 +109,7 @@ function latin1(codes: readonly number[]): string {
   return text;
 }
 
-interface Entry {
-  readonly name: string;
-  readonly value: string;
-}
-
-/** Collects one header list and checks it as it goes. */
+/** Collects one header list and checks what only the list shows. */
 class HeadFields implements RequestHead {
   method = "";
   path = "";
@@ -139,29 +122,36 @@ class HeadFields implements RequestHead {
   #pseudoSeen = 0;
   #regularSeen = false;
 
-  add(name: string, value: string): void {
-    if (BAD_VALUE.test(value)) this.isWellFormed = false;
-    if (name.charCodeAt(0) === 0x3a) {
-      this.#addPseudo(name, value);
-      return;
+  add({ kind, value, isGood }: HeaderField): void {
+    if (!isGood) this.isWellFormed = false;
+    switch (kind) {
+      case FieldKind.Method:
+        this.method = value;
+        this.#onPseudo(kind);
+        return;
+      case FieldKind.Path:
+        this.path = value;
+        this.#onPseudo(kind);
+        return;
+      case FieldKind.Scheme:
+        this.scheme = value;
+        this.#onPseudo(kind);
+        return;
+      case FieldKind.Authority:
+      case FieldKind.BadPseudo:
+        this.#onPseudo(kind);
+        return;
+      case FieldKind.ContentType:
+        this.contentType = value;
+        break;
+      case FieldKind.Encoding:
+        this.encoding = value;
+        break;
+      case FieldKind.ContentLength:
+        this.#addContentLength(value);
+        break;
     }
     this.#regularSeen = true;
-    switch (name) {
-      case "content-type":
-        this.contentType = value;
-        return;
-      case "grpc-encoding":
-        this.encoding = value;
-        return;
-      case "content-length":
-        this.#addContentLength(value);
-        return;
-      case "te":
-        if (value !== "trailers") this.isWellFormed = false;
-        return;
-      default:
-        if (!FIELD_NAME.test(name) || CONNECTION_HEADERS.has(name)) this.isWellFormed = false;
-    }
   }
 
   /** Two lengths that differ are how one request is made to look like two. */
@@ -173,21 +163,20 @@ class HeadFields implements RequestHead {
     this.contentLength = length;
   }
 
-  #addPseudo(name: string, value: string): void {
+  #onPseudo(kind: number): void {
     this.hasPseudo = true;
-    const bit = 1 << REQUEST_PSEUDO.indexOf(name); // an unknown name gives the sign bit
-    if (bit < 0 || (this.#pseudoSeen & bit) !== 0 || this.#regularSeen) this.isWellFormed = false;
+    const bit = 1 << kind;
+    if ((this.#pseudoSeen & bit) !== 0 || this.#regularSeen) this.isWellFormed = false;
     this.#pseudoSeen |= bit;
-    if (name === ":method") this.method = value;
-    else if (name === ":path") this.path = value;
-    else if (name === ":scheme") this.scheme = value;
   }
 }
 
+const STATIC_FIELDS: readonly HeaderField[] = STATIC_TABLE.map(([name, value]) =>
+  headerField(name, value),
+);
+
 export class HpackDecoder {
-  readonly #table: Entry[] = [];
-  #tableBytes = 0;
-  #tableBytesAllowed: number = hpackLimits.tableBytesMax;
+  readonly #table = new DynamicTable(hpackLimits.tableBytesMax);
   /** Moves with every change of the dynamic table: cached blocks of another epoch mean something else. */
   #epoch = 0;
   readonly #cache = new Map<string, RequestHead>();
@@ -215,7 +204,7 @@ export class HpackDecoder {
     const epoch = this.#epoch;
     const head = this.#decodeBlock(bytes, start, end);
     if (this.#epoch !== epoch) {
-      this.#cache.clear();
+      if (this.#cache.size > 0) this.#cache.clear();
     } else if (isShort && head !== HEADER_LIST_TOO_LARGE) {
       if (this.#cache.size >= hpackLimits.cachedBlocksMax) this.#cache.clear();
       this.#cache.set(key, head);
@@ -242,56 +231,40 @@ export class HpackDecoder {
         continue;
       }
       sizeUpdateAllowed = false;
-      const { name, value } = this.#field(first);
-      listBytes += name.length + value.length + ENTRY_OVERHEAD;
+      const field = this.#field(first);
+      listBytes += field.byteLength;
       // Beyond the limit only the table is kept right: one byte can name an entry of 4 KiB, which must not be looked at
       // again and again.
-      if (listBytes <= hpackLimits.headerListBytesMax) fields.add(name, value);
+      if (listBytes <= hpackLimits.headerListBytesMax) fields.add(field);
     }
     return listBytes > hpackLimits.headerListBytesMax ? HEADER_LIST_TOO_LARGE : fields;
   }
 
-  #field(first: number): Entry {
+  #field(first: number): HeaderField {
     if ((first & 0x80) !== 0) return this.#entry(this.#integer(7));
     const isIndexed = (first & 0xc0) === 0x40;
     const nameIndex = this.#integer(isIndexed ? 6 : 4);
     const name = nameIndex === 0 ? this.#string() : this.#entry(nameIndex).name;
-    const entry = { name, value: this.#string() };
-    if (isIndexed) this.#insert(entry);
-    return entry;
-  }
-
-  #entry(index: number): Entry {
-    if (index === 0) throw new HpackError("index 0");
-    if (index <= STATIC_TABLE.length) {
-      const [name, value] = STATIC_TABLE[index - 1]!;
-      return { name, value };
+    const field = headerField(name, this.#string());
+    if (isIndexed) {
+      this.#epoch++;
+      this.#table.insert(field);
     }
-    const entry = this.#table[index - STATIC_TABLE.length - 1];
-    if (entry === undefined) throw new HpackError(`index ${index} is not in the table`);
-    return entry;
+    return field;
   }
 
-  #insert(entry: Entry): void {
-    this.#epoch++;
-    const size = entry.name.length + entry.value.length + ENTRY_OVERHEAD;
-    this.#table.unshift(entry);
-    this.#tableBytes += size;
-    this.#evict();
+  #entry(index: number): HeaderField {
+    if (index === 0) throw new HpackError("index 0");
+    if (index <= STATIC_FIELDS.length) return STATIC_FIELDS[index - 1]!;
+    const field = this.#table.get(index - STATIC_FIELDS.length - 1);
+    if (field === undefined) throw new HpackError(`index ${index} is not in the table`);
+    return field;
   }
 
   #resize(size: number): void {
     if (size > hpackLimits.tableBytesMax) throw new HpackError("table size above the setting");
     this.#epoch++;
-    this.#tableBytesAllowed = size;
-    this.#evict();
-  }
-
-  #evict(): void {
-    while (this.#tableBytes > this.#tableBytesAllowed) {
-      const last = this.#table.pop()!;
-      this.#tableBytes -= last.name.length + last.value.length + ENTRY_OVERHEAD;
-    }
+    this.#table.resize(size);
   }
 
   #integer(prefixBits: number): number {

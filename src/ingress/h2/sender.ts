@@ -162,7 +162,7 @@ export class Sender {
         left = 0;
       }
     }
-    if (taken === queue.length) queue.length = 0;
+    if (taken === queue.length) stream.queue = [];
     else if (taken > 0) queue.splice(0, taken);
     stream.queuedBytes -= byteLength;
     stream.sendWindow -= byteLength;
