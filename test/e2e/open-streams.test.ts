@@ -4,7 +4,7 @@
  */
 import { expect, test } from "vitest";
 import { openStreams } from "./open-streams.ts";
-import { type MemorySample, rssSlope } from "./process-memory.ts";
+import { type MemorySample, rssSlope } from "./process-figures.ts";
 
 /** Several times what is measured: the slack of an RSS that includes garbage is shared by few streams here. */
 const RSS_BYTES_PER_STREAM_MAX = 20_000;

@@ -8,7 +8,7 @@ import { type RunningEndpointPicker, startEndpointPicker } from "../support/endp
 import { parseExposition, sumOf } from "../support/exposition.ts";
 import { serveMetricsPages } from "../support/metrics-page.ts";
 import { HeldStreams } from "./held-streams.ts";
-import { type MemorySample, median, rssSlope, sampleMemory } from "./process-memory.ts";
+import { type MemorySample, median, rssSlope, sampleMemory } from "./process-figures.ts";
 
 export interface OpenStreamsOptions {
   readonly streams: number;

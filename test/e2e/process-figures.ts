@@ -1,5 +1,5 @@
 /**
- * Memory of a running endpoint-picker over time, and whether it grows.
+ * What the kernel and the metrics page say of a running endpoint-picker: memory over time and whether it grows, waits for a core.
  * @module
  */
 import { readFile } from "node:fs/promises";
@@ -8,6 +8,7 @@ import { parseExposition, sumOf } from "../support/exposition.ts";
 
 const MB = 1e6;
 const MS_PER_MINUTE = 60_000;
+const NS_PER_SECOND = 1e9;
 
 export interface MemorySample {
   /** `performance.now()`. */
@@ -22,6 +23,12 @@ export async function procBytes(pid: number, field: "VmRSS" | "VmHWM"): Promise<
   const kilobytes = new RegExp(`^${field}:\\s+(\\d+) kB$`, "m").exec(status)?.[1];
   if (kilobytes === undefined) throw new Error(`process ${pid} has no ${field}`);
   return Number(kilobytes) * 1024;
+}
+
+/** Time in which the main thread of a process was ready to run and had no core, since its start. */
+export async function coreWaitSeconds(pid: number): Promise<number> {
+  const [, waitNs] = (await readFile(`/proc/${pid}/schedstat`, "utf8")).split(" ");
+  return Number(waitNs) / NS_PER_SECOND;
 }
 
 export async function sampleMemory(picker: RunningEndpointPicker): Promise<MemorySample> {
