@@ -1,6 +1,6 @@
 /**
  * What is lost when a replica goes, by hand: `npm run e2e:ha -- CASE… [--runs=3] [--seconds=N] [--settings=NAMES]`, CASE one
- * of those in ha/cases.ts. Prints a line of JSON for each run, and ends with 1 when one of them misses a bound.
+ * of those in ha/cases.ts; kill9 and hang also take `--rate=N --body-bytes=N`. Prints a line of JSON for each run, and ends with 1 when one of them misses a bound.
  * @module
  */
 import { parseArgs } from "node:util";
@@ -13,11 +13,15 @@ const { positionals, values } = parseArgs({
     runs: { type: "string", default: "1" },
     seconds: { type: "string" },
     settings: { type: "string" },
+    rate: { type: "string" },
+    "body-bytes": { type: "string" },
   },
 });
 
 const options = {
   ...(values.seconds === undefined ? {} : { seconds: Number(values.seconds) }),
+  ...(values.rate === undefined ? {} : { rate: Number(values.rate) }),
+  ...(values["body-bytes"] === undefined ? {} : { bodyBytes: Number(values["body-bytes"]) }),
   ...(values.settings === undefined ? {} : { settings: parseSettings(values.settings) }),
 };
 const names = [...CASES.keys()].join(", ");

@@ -11,6 +11,9 @@ export interface CaseOptions {
   readonly settings?: Settings;
   /** Length of the load, where the case has no end of its own. */
   readonly seconds?: number;
+  /** Requests a second and bytes of a body, where a case can do with others (kill9, hang). */
+  readonly rate?: number;
+  readonly bodyBytes?: number;
   /** Less load and shorter waits, for every commit. */
   readonly isShort?: boolean;
 }
@@ -23,5 +26,7 @@ export const RATE = 100;
 export const CALM_MS = 3_000;
 const NOISE = 1.5;
 
-/** What one of two replicas has in flight at most, at RATE. */
-export const IN_FLIGHT_BOUND = Math.ceil((RATE / 2) * (EXCHANGE_MS / 1000) * NOISE);
+/** What one of two replicas has in flight at most. */
+export function inFlightBound(rate: number): number {
+  return Math.ceil((rate / 2) * (EXCHANGE_MS / 1000) * NOISE);
+}

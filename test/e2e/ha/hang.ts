@@ -3,7 +3,7 @@
  * @module
  */
 import { delay } from "../../support/deadline.ts";
-import { CALM_MS, type HaCase, IN_FLIGHT_BOUND, RATE } from "./case.ts";
+import { CALM_MS, type HaCase, inFlightBound, RATE } from "./case.ts";
 import { startOpenLoop } from "./open-loop.ts";
 import { atMost, caseReport, failuresOf } from "./report.ts";
 import { EXCHANGE_MS, sendRequest } from "./request.ts";
@@ -14,9 +14,9 @@ const SECONDS = 12;
 const LATE_MS_MAX = 1_600;
 
 export const hang: HaCase = ({ settings = SHIPPED, isShort = false, ...options }) => {
-  const { seconds = isShort ? SECONDS / 2 : SECONDS } = options;
+  const { seconds = isShort ? SECONDS / 2 : SECONDS, rate = RATE, bodyBytes = 2_000 } = options;
   return onHaRig({ settings }, async ({ replicas, stat, url }) => {
-    const load = startOpenLoop(RATE, () => sendRequest(url));
+    const load = startOpenLoop(rate, () => sendRequest(url, { bodyBytes }));
     const calmMs = isShort ? CALM_MS / 3 : CALM_MS;
     await delay(calmMs);
     process.kill(replicas[0]!.pid, "SIGSTOP");
@@ -36,7 +36,10 @@ export const hang: HaCase = ({ settings = SHIPPED, isShort = false, ...options }
       settings,
       outcomes,
       {
-        failed: atMost(failures.length, settings.has("no-response-phase") ? 0 : IN_FLIGHT_BOUND),
+        failed: atMost(
+          failures.length,
+          settings.has("no-response-phase") ? 0 : inFlightBound(rate),
+        ),
         hanging: atMost(failures.filter(({ end }) => end === "hang").length, 0),
         failedOfSentAfter: atMost(failuresOf(after).length, 0),
         worstLateMs: atMost(Math.round(Math.max(...lateMs)), LATE_MS_MAX),

@@ -4,7 +4,7 @@
  * It is a shell: a Node process that holds a listening socket accepts from it, whether it wants to or not.
  * @module
  */
-import { type ChildProcess, type StdioOptions, spawn } from "node:child_process";
+import { type ChildProcess, spawn } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { type AddressInfo, createServer } from "node:net";
 import { tmpdir } from "node:os";
@@ -37,9 +37,9 @@ function shellWithSocket(): Promise<{ shell: ChildProcess; port: number }> {
     server.once("error", reject);
     server.listen(0, "127.0.0.1", () => {
       const { port } = server.address() as AddressInfo;
-      // Inherited by its handle; the type of `stdio` knows streams only.
-      const stdio = ["pipe", "pipe", "inherit", server] as unknown as StdioOptions;
-      const shell = spawn("sh", [], { stdio });
+      // Node has no public name for the descriptor of a listening socket.
+      const { fd } = (server as unknown as { _handle: { fd: number } })._handle;
+      const shell = spawn("sh", [], { stdio: ["pipe", "pipe", "inherit", fd] });
       server.close();
       resolve({ shell, port });
     });
@@ -81,7 +81,7 @@ export async function holdSocket(): Promise<SocketHolder> {
       const script = `echo "pid ${index} $$"; LISTEN_PID=$$ exec "$@" >${quoted(log)} 2>&1`;
       const words = ["sh", "-c", script, "sh", command, ...args].map(quoted).join(" ");
       shell.stdin!.write(
-        `( LISTEN_FDS=1 LISTEN_FDNAMES=grpc ${words}; echo "exit ${index} $?" ) &\n`,
+        `( LISTEN_FDS=1 LISTEN_FDNAMES=grpc ${words}; echo "exit ${index} $?" ) 2>/dev/null &\n`,
       );
       const pid = await within(started, START_MS, "start of a process with the socket");
       pids.add(pid);
