@@ -18,6 +18,9 @@ const { positionals, values } = parseArgs({
   },
 });
 
+// The end of this process ends those it has started, which a signal alone would leave behind.
+for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"]) process.once(signal, () => process.exit(1));
+
 const options = {
   ...(values.seconds === undefined ? {} : { seconds: Number(values.seconds) }),
   ...(values.rate === undefined ? {} : { rate: Number(values.rate) }),

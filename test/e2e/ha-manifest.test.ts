@@ -4,12 +4,15 @@
  * @module
  */
 import { execFileSync } from "node:child_process";
-import { readFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { parse, parseAllDocuments } from "yaml";
 import { findEnvoy, NO_ENVOY_REASON } from "../support/envoy.ts";
 import { inPackage } from "../support/paths.ts";
 import { type HaManifest, haManifest } from "./ha/manifest.ts";
+import { describeSettings, haBootstrap, parseSettings, SHIPPED } from "./ha/settings.ts";
 
 const envoy = findEnvoy();
 if (envoy === null) console.log(`Envoy's own check is skipped: ${NO_ENVOY_REASON}`);
@@ -97,6 +100,30 @@ describe("manifests/envoy/ha.yaml", () => {
   });
 });
 
+describe("a run without a setting", () => {
+  const ports = [{ grpc: 1, health: 2, metrics: 3 }];
+  const bootstrapOf = (settings: string): string =>
+    JSON.stringify(haBootstrap(parseSettings(settings), ports));
+
+  test.each([
+    ["health-checks", '"health_checks"'],
+    ["outlier-detection", '"outlier_detection"'],
+    ["retries", '"num_retries"'],
+    ["previous-hosts", "previous_hosts"],
+    ["pings", "connection_keepalive"],
+    ["least-request", "LEAST_REQUEST"],
+  ] as const)("%s has all but it", (setting, trace) => {
+    const others = [...SHIPPED].filter((one) => one !== setting).join(",");
+    expect(bootstrapOf("ha.yaml")).toContain(trace);
+    expect(bootstrapOf(others)).not.toContain(trace);
+    expect(describeSettings(parseSettings(others))).toBe(others);
+  });
+
+  test("a name that is none of them is refused", () => {
+    expect(() => parseSettings("pings,pongs")).toThrow("unknown setting pongs");
+  });
+});
+
 /** The documents of a file, by kind. */
 function documents(name: string): Record<string, Record<string, unknown>> {
   const text = readFileSync(inPackage("manifests", "envoy", name), "utf8");
@@ -135,6 +162,24 @@ test("istio.yaml says the same", () => {
       },
     },
   });
+});
+
+test.skipIf(envoy === null)("what istio.yaml patches in is what Envoy accepts", () => {
+  const { EnvoyFilter } = documents("istio.yaml");
+  const [cluster, route] = EnvoyFilter!["configPatches"] as { patch: { value: object } }[];
+  const { bootstrap, grpcService, pickers, route: inferenceRoute } = haManifest();
+  delete grpcService["retry_policy"];
+  Object.assign(pickers, cluster!.patch.value);
+  Object.assign(inferenceRoute, route!.patch.value);
+  const folder = mkdtempSync(join(tmpdir(), "istio-patches-"));
+  try {
+    const file = join(folder, "envoy.json");
+    writeFileSync(file, JSON.stringify(bootstrap));
+    const output = execFileSync(envoy!, ["--mode", "validate", "-c", file], { encoding: "utf8" });
+    expect(output).toContain("OK");
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
 });
 
 test("envoy-gateway.yaml says the same, as far as its API can", () => {

@@ -25,6 +25,8 @@ export interface HaManifest {
   readonly bootstrap: Part;
   readonly admin: { address: SocketAddress };
   readonly listener: { address: SocketAddress };
+  /** The only route. */
+  readonly route: Part;
   /** Settings of the ext_proc filter. */
   readonly extProc: Part;
   readonly grpcService: Part;
@@ -41,7 +43,12 @@ interface Bootstrap {
     listeners: {
       address: SocketAddress;
       filter_chains: {
-        filters: { typed_config: { http_filters: { name: string; typed_config: Part }[] } }[];
+        filters: {
+          typed_config: {
+            route_config: { virtual_hosts: { routes: Part[] }[] };
+            http_filters: { name: string; typed_config: Part }[];
+          };
+        }[];
       }[];
     }[];
     clusters: Cluster[];
@@ -62,7 +69,8 @@ export function haManifest(): HaManifest {
   const text = readFileSync(inPackage("manifests", "envoy", "ha.yaml"), "utf8");
   const bootstrap = parse(text) as Bootstrap;
   const [listener] = bootstrap.static_resources.listeners;
-  const { http_filters: filters } = listener!.filter_chains[0]!.filters[0]!.typed_config;
+  const { http_filters: filters, route_config: routes } =
+    listener!.filter_chains[0]!.filters[0]!.typed_config;
   const extProc = filters.find(({ name }) => name === "envoy.filters.http.ext_proc")!.typed_config;
   const pickers = bootstrap.static_resources.clusters.find(({ name }) => name === PICKERS_CLUSTER)!;
   const [protocol] = Object.values(pickers.typed_extension_protocol_options);
@@ -70,6 +78,7 @@ export function haManifest(): HaManifest {
     bootstrap: bootstrap as unknown as Part,
     admin: bootstrap.admin,
     listener: listener!,
+    route: routes.virtual_hosts[0]!.routes[0]!,
     extProc,
     grpcService: extProc["grpc_service"] as Part,
     pickers: pickers as unknown as Part,
