@@ -32,7 +32,7 @@ const RETRY_POLICY = {
   retry_host_predicate: [PREVIOUS_HOSTS],
   host_selection_retry_max_attempts: 3,
 };
-const KEEPALIVE = { interval: "1s", timeout: "1s" };
+const KEEPALIVE = { interval: "0.4s", timeout: "1s" };
 const HEALTH_CHECKS = [
   {
     interval: "0.5s",

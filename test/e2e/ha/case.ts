@@ -3,7 +3,7 @@
  * @module
  */
 import type { CaseReport } from "./report.ts";
-import { EXCHANGE_MS } from "./request.ts";
+import { EXCHANGE_MS, type Outcome } from "./request.ts";
 import type { Settings } from "./settings.ts";
 
 export interface CaseOptions {
@@ -29,4 +29,9 @@ const NOISE = 1.5;
 /** What one of two replicas has in flight at most. */
 export function inFlightBound(rate: number): number {
   return Math.ceil((rate / 2) * (EXCHANGE_MS / 1000) * NOISE);
+}
+
+/** How many were open at a moment: on a busy machine, where exchanges take longer, more than the rate says. */
+export function openAt(outcomes: readonly Outcome[], atMs: number): number {
+  return outcomes.filter(({ endedAtMs, sentAtMs }) => sentAtMs < atMs && endedAtMs >= atMs).length;
 }

@@ -3,7 +3,7 @@
  * @module
  */
 import { delay } from "../../support/deadline.ts";
-import { CALM_MS, type HaCase, inFlightBound, RATE } from "./case.ts";
+import { CALM_MS, type HaCase, inFlightBound, openAt, RATE } from "./case.ts";
 import { startOpenLoop } from "./open-loop.ts";
 import { atMost, caseReport, failuresOf } from "./report.ts";
 import { sendRequest } from "./request.ts";
@@ -29,7 +29,9 @@ export const kill9: HaCase = ({ settings = SHIPPED, isShort = false, ...options 
     await delay(seconds * 1000 - calmMs);
     const outcomes = await load.stop();
     const failures = failuresOf(outcomes);
-    const bound = settings.has("no-response-phase") ? 0 : inFlightBound(rate);
+    const openAtKill = openAt(outcomes, killedAtMs);
+    const inFlight = isShort ? openAtKill : inFlightBound(rate);
+    const bound = settings.has("no-response-phase") ? 0 : inFlight;
     return caseReport(
       "kill9",
       settings,
@@ -41,7 +43,7 @@ export const kill9: HaCase = ({ settings = SHIPPED, isShort = false, ...options 
           0,
         ),
       },
-      { retries: await stat("upstream_rq_retry") },
+      { openAtKill, retries: await stat("upstream_rq_retry") },
     );
   });
 };
