@@ -3,8 +3,8 @@
  * destination header it saw, and a body that follows from the request headers alone.
  *
  *   x-echo-seed     seed of the response body            x-echo-length     length of its text (default 200)
- *   x-echo-stream   1: server-sent events, 10 pieces     x-echo-delay-ms   wait before the first byte, and 1/10 of it
- *   x-echo-status   status of the answer (default 200)                     between pieces
+ *   x-echo-stream   1: server-sent events, 10 pieces     x-echo-delay-ms   wait before the first byte
+ *   x-echo-status   status of the answer (default 200)   x-echo-gap-ms     wait after each piece (default delay / 10)
  *   x-echo-gate     name of a gate: after its first piece the answer waits for `GET /release/<name>` at this server
  *
  * It prints `listening <ip:port>` when it is ready.
@@ -66,6 +66,7 @@ async function answer(request: IncomingMessage, response: ServerResponse): Promi
     stream,
   );
   const delayMs = numberHeader(request, "x-echo-delay-ms", 0);
+  const gapMs = numberHeader(request, "x-echo-gap-ms", delayMs / 10);
   if (delayMs > 0) await delay(delayMs);
   response.writeHead(numberHeader(request, "x-echo-status", 200), {
     "content-type": stream ? "text/event-stream" : "application/json",
@@ -79,7 +80,7 @@ async function answer(request: IncomingMessage, response: ServerResponse): Promi
   for (const [index, piece] of pieces.entries()) {
     if (response.destroyed) return;
     response.write(piece);
-    if (stream && delayMs > 0) await delay(delayMs / 10);
+    if (stream && gapMs > 0) await delay(gapMs);
     if (index === 0 && typeof gate === "string") {
       await new Promise<void>((resolve) => gates.set(gate, resolve));
       gates.delete(gate);

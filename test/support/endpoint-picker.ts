@@ -45,10 +45,26 @@ export interface EndpointPickerOptions {
   readonly env?: Readonly<Record<string, string>>;
   /** Waits after SERVING until the metrics of all endpoints are fresh. */
   readonly waitForScrapes?: boolean;
+  /** Free ones unless given; given ones let a process come back where a gateway expects it. */
+  readonly ports?: PickerPorts;
+  /** Starts the process; as a child of this one unless given. */
+  readonly launch?: Launch;
 }
 
+export interface PickerPorts {
+  readonly grpc: number;
+  readonly health: number;
+  readonly metrics: number;
+}
+
+export type Launch = (
+  command: string,
+  args: readonly string[],
+  options: { env?: Record<string, string> },
+) => RunningChild | Promise<RunningChild>;
+
 export interface RunningEndpointPicker {
-  readonly ports: { readonly grpc: number; readonly health: number; readonly metrics: number };
+  readonly ports: PickerPorts;
   /** `host:port` of ext_proc. */
   readonly address: string;
   readonly pid: number;
@@ -125,6 +141,12 @@ export function withFileDiscovery(
   };
 }
 
+/** Ports that are free now. */
+export async function freePickerPorts(): Promise<PickerPorts> {
+  const [grpc, health, metrics] = (await freePorts(3)) as [number, number, number];
+  return { grpc, health, metrics };
+}
+
 async function startOnce(options: EndpointPickerOptions): Promise<RunningEndpointPicker> {
   const folder = await mkdtemp(join(tmpdir(), "endpoint-picker-"));
   const endpointsPath = join(folder, "endpoints.yaml");
@@ -134,8 +156,8 @@ async function startOnce(options: EndpointPickerOptions): Promise<RunningEndpoin
     configPath,
     JSON.stringify(withFileDiscovery(options.config ?? DEFAULT_PROFILE_CONFIG, endpointsPath)),
   );
-  const [grpc, health, metrics] = (await freePorts(3)) as [number, number, number];
-  const child = startChild(
+  const { grpc, health, metrics } = options.ports ?? (await freePickerPorts());
+  const child = await (options.launch ?? startChild)(
     process.execPath,
     [
       inPackage("bin", "endpoint-picker"),

@@ -74,14 +74,20 @@ interface StatsReport {
 }
 
 /** Starts Envoy with the bootstrap of the given variant and waits until it is ready. */
-export async function startEnvoy(
-  binary: string,
-  options: EnvoyBootstrapOptions,
-): Promise<RunningEnvoy> {
+export function startEnvoy(binary: string, options: EnvoyBootstrapOptions): Promise<RunningEnvoy> {
+  return startEnvoyWith(binary, envoyBootstrap(options));
+}
+
+/**
+ * Starts Envoy and waits until it is ready.
+ *
+ * @param bootstrap its admin port and that of the listener named {@link LISTENER_NAME} may be 0
+ */
+export async function startEnvoyWith(binary: string, bootstrap: object): Promise<RunningEnvoy> {
   const folder = await mkdtemp(join(tmpdir(), "envoy-"));
   const config = join(folder, "envoy.json");
   const adminFile = join(folder, "admin.txt");
-  await writeFile(config, JSON.stringify(envoyBootstrap(options)));
+  await writeFile(config, JSON.stringify(bootstrap));
   const child = startChild(binary, [
     "-c",
     config,
