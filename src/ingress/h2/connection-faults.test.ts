@@ -35,6 +35,8 @@ const OTHER_PROTOCOL = headOf([
   [":path", "/a.B/C"],
   ["content-type", "application/grpc-web+proto"],
 ]);
+/** A stream that has to be reset. */
+const RESET_BY_US = [headers(1), update(1, 0)] as const;
 const FULL = Buffer.alloc(FRAME_BYTES_MAX, 7);
 /** A peer that never has to widen a window. */
 const OPEN_WINDOWS = [[Setting.InitialWindowSize, WINDOW_MAX]] as const;
@@ -55,11 +57,10 @@ function expectAlive(peer: MemoryPeer): void {
 /** Asks until so many bytes of answers wait for a peer that does not read. */
 function pileUp(peer: MemoryPeer, byteLength: number): void {
   peer.socket.isStalled = true;
-  for (let id = 101; peer.socket.writableLength <= byteLength; ) {
-    const requests: Buffer[] = [];
-    for (let i = 0; i < 100; i++, id += 2)
-      requests.push(headers(id, Flag.EndStream, OTHER_PROTOCOL));
-    peer.send(...requests);
+  // Trailers alone wait for nothing.
+  for (let id = 101; peer.socket.writableLength <= byteLength; id += 2) {
+    peer.send(headers(id, Flag.EndStream));
+    peer.handlers.pop()!.stream.fail(2, "waits");
   }
 }
 
@@ -70,8 +71,8 @@ afterEach(() => {
 describe("a stream that we have reset", () => {
   test("may go on until the peer knows: its data and trailers are ignored", async () => {
     const peer = await MemoryPeer.open();
-    peer.send(headers(1, 0, OTHER_PROTOCOL));
-    expect(peer.resetsOf(1)).toEqual([H2Error.NoError]);
+    peer.send(...RESET_BY_US);
+    expect(peer.resetsOf(1)).toEqual([H2Error.ProtocolError]);
     peer.send(data(1, "body"), headers(1, Flag.EndStream, literal("a", "b")));
     expect(peer.resetsOf(1)).toHaveLength(1);
     expectAlive(peer);
@@ -79,7 +80,7 @@ describe("a stream that we have reset", () => {
 
   test("costs the peer one token, however much of its body is on the way", async () => {
     const peer = await MemoryPeer.open();
-    peer.send(headers(1, 0, OTHER_PROTOCOL));
+    peer.send(...RESET_BY_US);
     for (let i = 0; i < 2 * h2Limits.controlBucket; i++) peer.send(data(1, "body"));
     expect(peer.resetsOf(1)).toHaveLength(1);
     expectAlive(peer);
@@ -87,7 +88,7 @@ describe("a stream that we have reset", () => {
 
   test("still counts against the window of the connection, which is granted again", async () => {
     const peer = await MemoryPeer.open();
-    peer.send(headers(1, 0, OTHER_PROTOCOL));
+    peer.send(...RESET_BY_US);
     const frames = h2Limits.connectionWindowBytes / 2 / FRAME_BYTES_MAX;
     const body = data(1, FULL);
     for (let i = 0; i < frames; i++) peer.send(body);
@@ -309,6 +310,23 @@ describe("a broken rule of the connection costs the connection", () => {
   });
 });
 
+test.each([
+  ["PRIORITY", frame(FrameType.Priority, 0, 3, Buffer.from([0, 0, 0, 3, 0]))],
+  [
+    "HEADERS",
+    frame(
+      FrameType.Headers,
+      Flag.EndHeaders | Flag.Priority,
+      3,
+      Buffer.concat([Buffer.from([0x80, 0, 0, 3, 0]), GRPC_HEAD]),
+    ),
+  ],
+])("a stream that depends on itself by %s ends the connection", async (_, bytes) => {
+  const peer = await MemoryPeer.open();
+  peer.send(bytes);
+  expect(peer.goawayCode).toBe(H2Error.ProtocolError);
+});
+
 describe("what is no gRPC request", () => {
   test.each([
     ["another content type", "415", OTHER_PROTOCOL],
@@ -326,11 +344,17 @@ describe("what is no gRPC request", () => {
     ],
   ])("with %s is answered by HTTP", async (_, status, block) => {
     const peer = await MemoryPeer.open();
-    peer.send(headers(1, Flag.EndStream, block));
+    peer.send(headers(1, 0, block), data(1, "a body that nobody wants"));
+    expect(peer.ofType(FrameType.Headers)).toEqual([]);
+    peer.send(data(1, "", Flag.EndStream));
     const [answer] = peer.ofType(FrameType.Headers);
-    expect(answer!.flags & Flag.EndStream).toBe(Flag.EndStream);
-    expect(answer!.payload.equals(literal(":status", status))).toBe(true);
-    expect(peer.handlers).toEqual([]);
+    expect(answer!.flags & Flag.EndStream).toBe(0);
+    expect(answer!.payload.indexOf(literal(":status", status))).toBe(0);
+    expect(peer.dataOf(1).toString()).toBe(
+      "this port speaks gRPC: POST with content-type application/grpc\n",
+    );
+    expect(peer.ofType(FrameType.Data).at(-1)!.flags).toBe(Flag.EndStream);
+    expect([peer.handlers, peer.stats.streams, peer.resetsOf(1)]).toEqual([[], 0, []]);
     expectAlive(peer);
   });
 

@@ -32,10 +32,9 @@ import {
   HpackDecoder,
   HpackError,
   hpackLimits,
-  METHOD_NOT_ALLOWED,
   type RequestHead,
-  UNSUPPORTED_MEDIA_TYPE,
 } from "./hpack.ts";
+import { HttpRefusal, METHOD_NOT_ALLOWED, UNSUPPORTED_MEDIA_TYPE } from "./http-refusal.ts";
 import { type ExceededLimits, type H2LimitName, h2Limits } from "./limits.ts";
 import { Patience } from "./patience.ts";
 import { ResetIds } from "./reset-ids.ts";
@@ -494,19 +493,9 @@ export class H2Connection implements FrameSink, StreamOwner {
       this.#reset(id, H2Error.EnhanceYourCalm);
     } else if (!head.isWellFormed || head.method === "" || head.path === "" || head.scheme === "") {
       this.#reset(id, H2Error.ProtocolError);
-    } else if (head.method !== "POST") {
-      this.#refuse(id, METHOD_NOT_ALLOWED, isLast);
-    } else if (!GRPC_CONTENT_TYPE.test(head.contentType)) {
-      this.#refuse(id, UNSUPPORTED_MEDIA_TYPE, isLast);
     } else {
       this.#open(id, head, isLast);
     }
-  }
-
-  /** Answers what is no gRPC with an HTTP status; the body that may follow is not wanted. */
-  #refuse(id: number, block: Buffer, isLast: boolean): void {
-    this.#sender.headers(id, block, true);
-    if (!isLast) this.#reset(id, H2Error.NoError);
   }
 
   #open(id: number, head: RequestHead, isLast: boolean): void {
@@ -523,10 +512,20 @@ export class H2Connection implements FrameSink, StreamOwner {
     this.#options.stats.streams++;
     this.#options.stats.streamsTotal++;
     sender.updateCredit += h2Limits.windowUpdatesPerStream;
-    const handler = this.#options.accept(head.path, stream);
-    if (handler === null) stream.fail(GrpcStatus.Unimplemented, `unknown method ${head.path}`);
-    else stream.handler = handler;
+    if (head.method !== "POST") {
+      stream.handler = new HttpRefusal(stream, METHOD_NOT_ALLOWED);
+    } else if (GRPC_CONTENT_TYPE.test(head.contentType)) {
+      this.#accept(head.path, stream);
+    } else {
+      stream.handler = new HttpRefusal(stream, UNSUPPORTED_MEDIA_TYPE);
+    }
     if (isLast) this.#remoteEnd(stream);
+  }
+
+  #accept(path: string, stream: H2Stream): void {
+    const handler = this.#options.accept(path, stream);
+    if (handler === null) stream.fail(GrpcStatus.Unimplemented, `unknown method ${path}`);
+    else stream.handler = handler;
   }
 
   // ── stream ends ─────────────────────────────────────────────────────────────────────────────────────────────────
@@ -612,7 +611,7 @@ export class H2Connection implements FrameSink, StreamOwner {
         }
         break;
       case FrameType.Priority:
-        this.#onPriority(id, end - start);
+        this.#onPriority(id, bytes, start, end - start);
         break;
       case FrameType.PushPromise:
         this.#fail(H2Error.ProtocolError, "PUSH_PROMISE from a client");
@@ -724,13 +723,15 @@ export class H2Connection implements FrameSink, StreamOwner {
   }
 
   /** Priorities are not used (RFC 9113 §5.3.2), but their frames have a form and a price. */
-  #onPriority(id: number, length: number): void {
+  #onPriority(id: number, bytes: Buffer, start: number, length: number): void {
     if (id === 0) {
       this.#fail(H2Error.ProtocolError, "PRIORITY on stream 0");
     } else if (length !== 5) {
       const stream = this.#streams.get(id);
       if (stream !== undefined) this.#abort(stream, H2Error.FrameSizeError);
       else this.#fail(H2Error.FrameSizeError, "PRIORITY is not 5 bytes");
+    } else if ((bytes.readUInt32BE(start) & STREAM_ID_MAX) === id) {
+      this.#fail(H2Error.ProtocolError, "a stream depends on itself");
     } else {
       this.#afford("priority");
     }

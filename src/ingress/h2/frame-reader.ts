@@ -15,6 +15,7 @@ import {
   FrameType,
   H2Error,
   PREFACE,
+  STREAM_ID_MAX,
 } from "./frames.ts";
 import { HeaderFragments } from "./header-fragments.ts";
 
@@ -208,9 +209,14 @@ export class FrameReader {
       to -= bytes[from]!;
       from++;
     }
+    const priorityAt = from;
     if ((flags & Flag.Priority) !== 0) from += PRIORITY_BYTES;
     if (from > to) {
       this.#break(H2Error.ProtocolError, "padding or priority is longer than its frame");
+      return;
+    }
+    if (from > priorityAt && (bytes.readUInt32BE(priorityAt) & STREAM_ID_MAX) === id) {
+      this.#break(H2Error.ProtocolError, "a stream depends on itself");
       return;
     }
     if ((flags & Flag.EndHeaders) !== 0) this.#sink.onHeaders(id, flags, bytes, from, to);

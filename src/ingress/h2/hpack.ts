@@ -322,12 +322,6 @@ const CONTENT_TYPE_GRPC = literal("content-type", "application/grpc");
 export const RESPONSE_HEAD: Buffer = Buffer.concat([STATUS_200, CONTENT_TYPE_GRPC]);
 /** `grpc-status: 0` */
 export const TRAILERS_OK: Buffer = literal("grpc-status", "0");
-/** `:status: 415` */
-export const UNSUPPORTED_MEDIA_TYPE: Buffer = literal(":status", "415");
-
-/** `:status: 405` */
-export const METHOD_NOT_ALLOWED: Buffer = literal(":status", "405");
-
 /** `grpc-status` and percent-encoded `grpc-message`, whose end is cut off when it is longer than peers have to take. */
 export function trailers(status: number, message: string): Buffer {
   // Through UTF-8 and back, since half a surrogate pair can not be percent-encoded.

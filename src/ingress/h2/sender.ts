@@ -137,7 +137,8 @@ export class Sender {
     }
     if (this.blocked.size > 0) this.blocked.delete(stream);
     if (stream.trailers !== null) {
-      this.headers(stream.id, stream.trailers, true);
+      if (stream.trailers.length > 0) this.headers(stream.id, stream.trailers, true);
+      else this.#endOfData(stream.id);
       stream.trailers = null;
       stream.isSent = true;
     }
@@ -170,6 +171,11 @@ export class Sender {
     this.#addUnsent(-byteLength);
     stream.stalledMs = 0;
     this.updateCredit += h2Limits.windowUpdatesPerData;
+  }
+
+  #endOfData(id: number): void {
+    const at = this.#output.reserve(FRAME_HEADER_BYTES);
+    writeFrameHeader(this.#output.buffer, at, 0, FrameType.Data, Flag.EndStream, id);
   }
 
   /** Widens the connection's window. @returns false when it overflows */

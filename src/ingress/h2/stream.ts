@@ -84,6 +84,16 @@ export class H2Stream implements GrpcStream {
     this.#finish(trailers(status, message));
   }
 
+  /** Answers as plain HTTP does: a head, a body, and no trailers. */
+  endPlain(head: Buffer, body: Uint8Array): void {
+    if (this.isEnding || this.isClosed) return;
+    this.isEnding = true;
+    this.isAnswered = true;
+    this.trailers = NO_TRAILERS;
+    this.#owner.sendHead(this, head);
+    this.#owner.send(this, [body], body.length);
+  }
+
   #finish(block: Buffer): void {
     if (this.isEnding || this.isClosed) return;
     this.isEnding = true;
@@ -94,5 +104,7 @@ export class H2Stream implements GrpcStream {
   }
 }
 
+/** The end of a stream that has none: an empty DATA frame. */
+const NO_TRAILERS: Buffer = Buffer.alloc(0);
 /** Handler of streams that nobody takes. */
 const NOBODY: GrpcStreamHandler = { data() {}, halfClose() {}, closed() {} };
