@@ -129,6 +129,7 @@ class NodeHttp2Stream implements GrpcStream {
     if (this.#responded) {
       stream.once("wantTrailers", () => stream.sendTrailers({ "grpc-status": "0" }));
       stream.end();
+      stream.resume(); // no "drain" comes after the end
     } else {
       stream.respond({ ...RESPONSE_HEADERS, "grpc-status": "0" }, { endStream: true });
     }
@@ -144,6 +145,7 @@ class NodeHttp2Stream implements GrpcStream {
     if (this.#responded) {
       stream.once("wantTrailers", () => stream.sendTrailers(trailers));
       stream.end();
+      stream.resume(); // no "drain" comes after the end
     } else {
       stream.respond({ ...RESPONSE_HEADERS, ...trailers }, { endStream: true });
     }
