@@ -1,5 +1,6 @@
 /**
- * Test projects: unit and contract tests beside the code, integration, the self-check of the code base, end to end.
+ * Test projects: unit and contract tests beside the code, integration, short fuzzing, the self-check of
+ * the code base, end to end.
  * @module
  */
 import { defineConfig } from "vitest/config";
@@ -28,6 +29,14 @@ export default defineConfig({
           include: ["test/integration/**/*.test.ts"],
           testTimeout: 30_000,
           hookTimeout: 30_000,
+        },
+      },
+      {
+        test: {
+          ...shared,
+          name: "fuzz",
+          include: ["test/fuzz/**/*.test.ts"],
+          testTimeout: 60_000,
         },
       },
       { test: { ...shared, name: "tidy", include: ["test/tidy.test.ts"] } },

@@ -152,6 +152,16 @@ describe("limits", () => {
     expect(reader.error).toBe("too-large");
   });
 
+  test("what comes after an error is not kept", () => {
+    const concat = vi.spyOn(Buffer, "concat");
+    const reader = new GrpcFrameReader(100);
+    reader.push(Buffer.of(0, 0, 0, 0, 101));
+    expect(reader.next()).toBe(false);
+    for (let i = 0; i < 100; i++) reader.push(Buffer.alloc(1000));
+    expect(reader.next()).toBe(false);
+    expect([reader.pendingBytes, concat.mock.calls.length]).toEqual([5, 0]);
+  });
+
   test("a length of 4 GiB is an error for any limit below it", () => {
     const reader = new GrpcFrameReader(2 ** 31);
     read([Buffer.of(0, 0xff, 0xff, 0xff, 0xff)], reader);

@@ -111,8 +111,9 @@ export class GrpcFrameReader {
     return this.#prefixFill + gathered + (this.#chunk.length - this.#at);
   }
 
-  /** Takes the next bytes, which nobody may write any more. */
+  /** Takes the next bytes, which nobody may write any more; after an error they are of no use. */
   push(chunk: Uint8Array): void {
+    if (this.error !== null) return;
     // Who calls next() until it says false leaves nothing; what another leaves must not be lost.
     const rest = this.#chunk.length - this.#at;
     this.#chunk = rest === 0 ? chunk : Buffer.concat([this.#chunk.subarray(this.#at), chunk]);

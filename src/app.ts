@@ -167,6 +167,8 @@ export class App {
     const { drainGraceMs, drainHandOver, drainTimeoutMs } = this.#flags;
     this.#isDraining = true;
     this.#health.changed();
+    // The address outlives this process: the next one answers for it, and NOT_SERVING from here would take it out.
+    if (this.#inherited.health !== undefined) void this.#healthServer?.drain(0);
     this.#log.info({ openStreams: this.#context.openStreams }, "draining");
     await new Promise<void>((resolve) => {
       const timer = setTimeout(resolve, drainGraceMs);

@@ -6,7 +6,6 @@ import { once } from "node:events";
 import http2 from "node:http2";
 import { afterEach, describe, expect, test } from "vitest";
 import { H2Transport } from "../../src/ingress/h2/h2-transport.ts";
-import { NodeHttp2Transport } from "../../src/ingress/node-http2-transport.ts";
 import {
   type AcceptStream,
   type ExtProcTransport,
@@ -14,6 +13,7 @@ import {
   type GrpcStream,
   type GrpcStreamHandler,
 } from "../../src/ingress/transport.ts";
+import { NodeHttp2Transport } from "../support/node-http2-transport.ts";
 
 const transports: Record<string, (accept: AcceptStream) => ExtProcTransport> = {
   "node:http2": (accept) => new NodeHttp2Transport({ accept }),

@@ -1,8 +1,7 @@
 /**
  * The HTTP/2 server of the process against the public conformance suite h2spec.
  *
- * As published it asks with GET, which a gRPC server refuses at once: good for what concerns a connection, and no use for
- * what needs an open stream. So it also runs with requests of gRPC, and against the transport with a method that answers
+ * As published it asks with GET, which is answered with 405 once the request is whole. It also runs with requests of gRPC, and against the transport with a method that answers
  * with DATA to headers alone, which no method of the process does.
  * @module
  */
@@ -25,13 +24,6 @@ const CASES = 146;
 
 type Reasons = Readonly<Record<string, string>>;
 
-const PRIORITY =
-  "RFC 9113 §5.3.2 has taken stream dependencies out of HTTP/2: the fields are not read";
-const NO_PRIORITIES: Reasons = {
-  "http2/5.3.1: Sends HEADERS frame that depend on itself": PRIORITY,
-  "http2/5.3.1: Sends PRIORITY frame that depend on itself": PRIORITY,
-};
-
 const DATA =
   "needs an answer with DATA to headers alone, for a window to hold back: the process sends trailers";
 const NO_DATA: Reasons = {
@@ -44,22 +36,6 @@ const NO_DATA: Reasons = {
     DATA,
   "http2/6.9.2: Changes SETTINGS_INITIAL_WINDOW_SIZE after sending HEADERS frame": DATA,
   "http2/6.9.2: Sends a SETTINGS frame for window size to be negative": DATA,
-};
-
-const REFUSED = "needs an open stream: a GET is answered with 405 before its second frame";
-const NO_GET: Reasons = {
-  "http2/5.1: closed: Sends a DATA frame after sending RST_STREAM frame": REFUSED,
-  "http2/5.1: closed: Sends a HEADERS frame after sending RST_STREAM frame": REFUSED,
-  "http2/6.9: Sends a WINDOW_UPDATE frame with a flow control window increment of 0 on a stream":
-    REFUSED,
-  "http2/6.9.1: Sends multiple WINDOW_UPDATE frames increasing the flow control window to above 2^31-1 on a stream":
-    REFUSED,
-  "http2/8.1: Sends a second HEADERS frame without the END_STREAM flag": REFUSED,
-  "http2/8.1.2.1: Sends a HEADERS frame that contains a pseudo-header field as trailers": REFUSED,
-  'http2/8.1.2.6: Sends a HEADERS frame with the "content-length" header field which does not equal the DATA frame payload length':
-    REFUSED,
-  'http2/8.1.2.6: Sends a HEADERS frame with the "content-length" header field which does not equal the sum of the multiple DATA frames payload length':
-    REFUSED,
 };
 
 // ── servers ───────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -106,7 +82,7 @@ const RUNS: readonly Run[] = [
     kind: "published",
     path: "/",
     isTls: false,
-    inapplicable: { ...NO_PRIORITIES, ...NO_DATA, ...NO_GET },
+    inapplicable: {},
   },
   {
     name: "the process over TLS, requests as published",
@@ -114,7 +90,7 @@ const RUNS: readonly Run[] = [
     kind: "published",
     path: "/",
     isTls: true,
-    inapplicable: { ...NO_PRIORITIES, ...NO_DATA, ...NO_GET },
+    inapplicable: {},
   },
   {
     name: "the process, requests of gRPC",
@@ -122,7 +98,7 @@ const RUNS: readonly Run[] = [
     kind: "grpc",
     path: EXT_PROC_PATH,
     isTls: false,
-    inapplicable: { ...NO_PRIORITIES, ...NO_DATA },
+    inapplicable: NO_DATA,
   },
   {
     name: "the process over TLS, requests of gRPC",
@@ -130,7 +106,7 @@ const RUNS: readonly Run[] = [
     kind: "grpc",
     path: EXT_PROC_PATH,
     isTls: true,
-    inapplicable: { ...NO_PRIORITIES, ...NO_DATA },
+    inapplicable: NO_DATA,
   },
   {
     name: "the transport with a method that answers, requests of gRPC",
@@ -138,7 +114,7 @@ const RUNS: readonly Run[] = [
     kind: "grpc",
     path: "/any.Service/Method",
     isTls: false,
-    inapplicable: NO_PRIORITIES,
+    inapplicable: {},
   },
 ];
 

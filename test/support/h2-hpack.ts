@@ -8,6 +8,10 @@ import { HUFFMAN_CODES, HUFFMAN_LENGTHS, STATIC_TABLE } from "../../src/ingress/
 export type Field = readonly [name: string, value: string];
 
 const ENTRY_OVERHEAD = 32;
+/** The codes as text of 0 and 1. */
+const HUFFMAN_TEXTS = HUFFMAN_CODES.map((code, symbol) =>
+  code.toString(2).padStart(HUFFMAN_LENGTHS[symbol]!, "0"),
+);
 
 /** An integer with a prefix of so many bits, behind the bits of `form` (§5.1). */
 export function encodeInteger(value: number, prefixBits: number, form: number): number[] {
@@ -23,9 +27,7 @@ export function encodeInteger(value: number, prefixBits: number, form: number): 
 /** Huffman code, padded with ones (§5.2). */
 export function encodeHuffman(text: Uint8Array): Buffer {
   let bits = "";
-  for (const byte of text) {
-    bits += HUFFMAN_CODES[byte]!.toString(2).padStart(HUFFMAN_LENGTHS[byte]!, "0");
-  }
+  for (const byte of text) bits += HUFFMAN_TEXTS[byte]!;
   bits = bits.padEnd(Math.ceil(bits.length / 8) * 8, "1");
   return Buffer.from((bits.match(/.{8}/g) ?? []).map((byte) => Number.parseInt(byte, 2)));
 }

@@ -13,7 +13,7 @@ const ROUNDS_MAX = 6;
 export const HEAP_GROWTH_MAX = 32 * CALLS;
 
 /** The collector, without a flag on the command line: a context made while the flag is set has it as a global. */
-function collector(): () => void {
+export function collector(): () => void {
   setFlagsFromString("--expose-gc");
   const collect = runInNewContext("gc") as () => void;
   setFlagsFromString("--no-expose-gc");

@@ -75,6 +75,7 @@ const PING_BYTES = 8;
 const ALIVE_PING = frame(FrameType.Ping, 0, 0, Buffer.from("alive?  ", "latin1"));
 const DRAIN_PING_BYTES = Buffer.from("drain-ok", "latin1");
 const DRAIN_PING = frame(FrameType.Ping, 0, 0, DRAIN_PING_BYTES);
+const UNKNOWN_METHOD_CHARS_MAX = 100;
 /** GOAWAY has at least the last id and the code. */
 const GOAWAY_BYTES_MIN = 8;
 
@@ -524,7 +525,7 @@ export class H2Connection implements FrameSink, StreamOwner {
 
   #accept(path: string, stream: H2Stream): void {
     const handler = this.#options.accept(path, stream);
-    if (handler === null) stream.fail(GrpcStatus.Unimplemented, `unknown method ${path}`);
+    if (handler === null) stream.fail(GrpcStatus.Unimplemented, unknownMethod(path));
     else stream.handler = handler;
   }
 
@@ -736,4 +737,9 @@ export class H2Connection implements FrameSink, StreamOwner {
       this.#afford("priority");
     }
   }
+}
+
+/** One byte of a request can name a long path, which grows when it is encoded. */
+function unknownMethod(path: string): string {
+  return `unknown method ${path.slice(0, UNKNOWN_METHOD_CHARS_MAX)}`;
 }

@@ -31,6 +31,8 @@ const FIRST_WINDOW_BYTES = 65_535;
 /** Larger frames than this are of no use, whatever the peer would take. */
 const DATA_BYTES_MAX = 4 * FRAME_BYTES_MAX;
 const PING_BYTES = 8;
+/** HPACK: our table is empty, and stays so (RFC 7541 §6.3). */
+const TABLE_SIZE_0 = 0x20;
 
 export interface UnsentTotals {
   unsentBytes: number;
@@ -47,6 +49,7 @@ export class Sender {
   readonly #output: Output;
   readonly #totals: UnsentTotals;
   #window = FIRST_WINDOW_BYTES;
+  #isTableSizeTold = false;
 
   /** @param totals counts what waits over all connections */
   constructor(socket: Socket, totals: UnsentTotals) {
@@ -77,9 +80,14 @@ export class Sender {
   /** @param block at most FRAME_BYTES_MAX bytes, which every peer takes */
   headers(id: number, block: Buffer, isLast: boolean): void {
     const flags = isLast ? Flag.EndHeaders | Flag.EndStream : Flag.EndHeaders;
-    const at = this.#output.reserve(FRAME_HEADER_BYTES);
-    writeFrameHeader(this.#output.buffer, at, block.length, FrameType.Headers, flags, id);
-    this.#output.push(block);
+    const output = this.#output;
+    // A peer that lowers the table's size must be told so before the next block (RFC 9113 §4.3.1); 0 holds for any size.
+    const updateBytes = this.#isTableSizeTold ? 0 : 1;
+    this.#isTableSizeTold = true;
+    const at = output.reserve(FRAME_HEADER_BYTES + updateBytes);
+    writeFrameHeader(output.buffer, at, updateBytes + block.length, FrameType.Headers, flags, id);
+    if (updateBytes > 0) output.buffer[at + FRAME_HEADER_BYTES] = TABLE_SIZE_0;
+    output.push(block);
   }
 
   /** RST_STREAM or WINDOW_UPDATE. */

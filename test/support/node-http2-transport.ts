@@ -1,5 +1,5 @@
 /**
- * ExtProcTransport on node:http2.
+ * ExtProcTransport on node:http2: the oracle of our own HTTP/2, which must give its peers the same answers.
  *
  * Envoy ends every exchange with RST_STREAM, and nghttp2 inside Node takes many resets for an attack: a bucket of 1,000
  * a connection, refilled by 33 a second, empty = GOAWAY and the connection's running streams are lost. Where Node lets
@@ -17,7 +17,7 @@ import {
   type GrpcStream,
   type GrpcStreamHandler,
   type TransportStats,
-} from "./transport.ts";
+} from "../../src/ingress/transport.ts";
 
 /** Bounds of the transport, with the reason for each. */
 export const nodeHttp2Limits = {
@@ -129,6 +129,7 @@ class NodeHttp2Stream implements GrpcStream {
     if (this.#responded) {
       stream.once("wantTrailers", () => stream.sendTrailers({ "grpc-status": "0" }));
       stream.end();
+      stream.resume(); // no "drain" comes after the end
     } else {
       stream.respond({ ...RESPONSE_HEADERS, "grpc-status": "0" }, { endStream: true });
     }
@@ -144,6 +145,7 @@ class NodeHttp2Stream implements GrpcStream {
     if (this.#responded) {
       stream.once("wantTrailers", () => stream.sendTrailers(trailers));
       stream.end();
+      stream.resume(); // no "drain" comes after the end
     } else {
       stream.respond({ ...RESPONSE_HEADERS, ...trailers }, { endStream: true });
     }
@@ -266,7 +268,7 @@ export class NodeHttp2Transport implements ExtProcTransport {
       bucket.rotated = true;
       this.stats.rotations++;
       // Inside the stream event, so that the notice leaves before any answer: a peer that sends its next request
-      // after an answer has then seen it. A request that crosses the notice on the wire is refused (see docs/operations.md).
+      // after an answer has then seen it. A request that crosses the notice on the wire is refused.
       session?.close();
     }
   }

@@ -5,14 +5,14 @@
 import { once } from "node:events";
 import http2 from "node:http2";
 import { afterEach, describe, expect, test } from "vitest";
-import { until } from "../../test/support/deadline.ts";
-import { MemoryHandler } from "../../test/support/h2-memory.ts";
+import { createSelfSignedPair } from "../../src/ingress/self-signed.ts";
+import { until } from "../support/deadline.ts";
+import { MemoryHandler } from "../support/h2-memory.ts";
 import {
   NodeHttp2Transport,
   type NodeHttp2TransportOptions,
   nodeHttp2Limits,
-} from "./node-http2-transport.ts";
-import { createSelfSignedPair } from "./self-signed.ts";
+} from "../support/node-http2-transport.ts";
 
 const HOST = "127.0.0.1";
 const WAIT_MS = 5000;

@@ -1,0 +1,35 @@
+/**
+ * A request for an unknown method is named in its refusal; the name of a few bytes on the wire may be long.
+ * @module
+ */
+import { expect, test } from "vitest";
+import { Flag, FrameType, frame } from "../../src/ingress/h2/frames.ts";
+import { MemoryPeer } from "../support/h2-memory.ts";
+
+/** Refused streams of one read of 64 KiB. */
+const STREAMS = 4900;
+/** At which reading pauses when the peer does not read. */
+const ANSWER_BYTES_MAX = 4 << 20;
+
+test("refusals of one read stay below what makes reading pause", async () => {
+  const peer = await MemoryPeer.open({ onAccept: () => false });
+  // Path and content type go into the table; from the second stream on they are one byte each.
+  const path = Buffer.concat([Buffer.from("/none"), Buffer.alloc(1019, 0xe9)]);
+  const names = Buffer.concat([
+    Buffer.from([0x83, 0x86, 0x44, 0x7f, 0x81, 0x07]),
+    path,
+    Buffer.from([0x5f, 0x10]),
+    Buffer.from("application/grpc"),
+  ]);
+  const whole = Flag.EndHeaders | Flag.EndStream;
+  const again = Buffer.from([0x83, 0x86, 0xbf, 0xbe]);
+  const requests = Array.from({ length: STREAMS }, (_, i) =>
+    frame(FrameType.Headers, whole, 2 * i + 1, i === 0 ? names : again),
+  );
+  peer.send(...requests);
+  await peer.settle();
+  expect(peer.handlers.length).toBe(STREAMS);
+  expect(peer.ofType(FrameType.Headers).length).toBe(STREAMS);
+  const answered = peer.socket.calls.reduce((sum, bytes) => sum + bytes.length, 0);
+  expect(answered).toBeLessThan(ANSWER_BYTES_MAX);
+});

@@ -1,0 +1,70 @@
+/**
+ * Broken on purpose, each in one rare case: a fuzzer that does not find these finds nothing.
+ * @module
+ */
+import { GrpcFrameReader } from "../../proto/index.ts";
+import { HpackDecoder } from "../../src/ingress/h2/hpack.ts";
+import type { GrpcStreamHandler } from "../../src/ingress/transport.ts";
+import { MemorySocket } from "../support/h2-memory.ts";
+import { PLAY_PARTS } from "./connection-play.ts";
+import { framesTarget } from "./frames-target.ts";
+import type { FuzzTarget } from "./fuzz-target.ts";
+import { grpcTarget } from "./grpc-target.ts";
+import { hpackTarget } from "./hpack-target.ts";
+
+/** Loses a piece of one byte, 4, when the piece before it had more than two. */
+class LossySocket extends MemorySocket {
+  #lastLength = 0;
+
+  override push(chunk: Buffer | null): boolean {
+    const isLost = chunk?.length === 1 && chunk[0] === 4 && this.#lastLength > 2;
+    this.#lastLength = chunk?.length ?? 0;
+    return isLost || super.push(chunk);
+  }
+}
+
+/** Tells the end twice when a stream was half-closed behind 7 bytes. */
+function tellTwice(handler: GrpcStreamHandler): GrpcStreamHandler {
+  let byteLength = 0;
+  let isHalfClosed = false;
+  return {
+    data: (chunk) => {
+      byteLength += chunk.length;
+      handler.data(chunk);
+    },
+    halfClose: () => {
+      isHalfClosed = true;
+      handler.halfClose();
+    },
+    closed: () => {
+      handler.closed();
+      if (isHalfClosed && byteLength === 7) handler.closed();
+    },
+  };
+}
+
+/** Does not empty the table when it is told to at the beginning of a block. */
+class HoardingDecoder extends HpackDecoder {
+  override decode(
+    ...[bytes, start, end]: Parameters<HpackDecoder["decode"]>
+  ): ReturnType<HpackDecoder["decode"]> {
+    return super.decode(bytes, bytes[start] === 0x20 ? start + 1 : start, end);
+  }
+}
+
+/** Takes a byte for the end of a message when exactly the five of the prefix came before it. */
+class HastyReader extends GrpcFrameReader {
+  override push(chunk: Uint8Array): void {
+    super.push(this.pendingBytes === 5 && chunk.length === 1 ? Buffer.of(0, 0) : chunk);
+  }
+}
+
+export const canaries: Readonly<Record<string, FuzzTarget>> = {
+  "frames: a piece is lost": framesTarget({
+    ...PLAY_PARTS,
+    createSocket: (onCall) => new LossySocket(onCall),
+  }),
+  "frames: an end is told twice": framesTarget({ ...PLAY_PARTS, wrapHandler: tellTwice }),
+  "hpack: the table is not emptied": hpackTarget(() => new HoardingDecoder()),
+  "grpc: a byte is doubled": grpcTarget((most, findRun) => new HastyReader(most, findRun ?? null)),
+};
