@@ -4,10 +4,11 @@
  */
 import { expect, test } from "vitest";
 import { Flag, FrameType, frame } from "../../src/ingress/h2/frames.ts";
+import { h2Limits } from "../../src/ingress/h2/limits.ts";
 import { MemoryPeer } from "../support/h2-memory.ts";
 
-/** Refused streams of one read of 64 KiB. */
-const STREAMS = 4900;
+/** Refused streams of one read; more end the connection. */
+const STREAMS = h2Limits.controlBucket - 1;
 /** At which reading pauses when the peer does not read. */
 const ANSWER_BYTES_MAX = 4 << 20;
 

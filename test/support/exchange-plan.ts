@@ -106,17 +106,24 @@ function settle(plan: ExchangePlan): ExchangePlan {
 }
 
 /** True when the request itself is refused, whatever its body. */
-export function isRefused({ contentType, method, path }: ExchangePlan): boolean {
-  const isGrpc = contentType !== null && /^application\/grpc([+;]|$)/.test(contentType);
-  return method !== "POST" || path !== KNOWN_PATH || !isGrpc;
+export function isRefused(plan: ExchangePlan): boolean {
+  return !isGrpc(plan) || plan.path !== KNOWN_PATH;
+}
+
+/** What is not is refused once it is whole. */
+function isGrpc({ contentType, method }: ExchangePlan): boolean {
+  return (
+    method === "POST" && contentType !== null && /^application\/grpc([+;]|$)/.test(contentType)
+  );
 }
 
 export function expectedOf(plan: ExchangePlan): Expected {
   const { closing, lengthLie, messages, script } = plan;
+  const isHalfClosed = closing !== "never";
+  if (!isGrpc(plan)) return { replies: 0, isEnded: isHalfClosed };
   if (isRefused(plan) || (lengthLie !== null && lengthLie !== 0)) {
     return { replies: 0, isEnded: true };
   }
-  const isHalfClosed = closing !== "never";
   if (script === null) return { replies: 0, isEnded: isHalfClosed };
   const isEnding = script.ending !== "never";
   if (script.when === "each") {

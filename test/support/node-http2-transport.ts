@@ -251,11 +251,11 @@ export class NodeHttp2Transport implements ExtProcTransport {
     const bucket = session ? this.#sessions.get(session) : undefined;
     const grpc = new NodeHttp2Stream(stream, String(headers["grpc-encoding"] ?? "identity"));
     if (headers[":method"] !== "POST") {
-      stream.respond({ ":status": 405 }, { endStream: true });
+      refuse(stream, 405);
       return;
     }
     if (!GRPC_CONTENT_TYPE.test(headers["content-type"] ?? "")) {
-      stream.respond({ ":status": 415 }, { endStream: true });
+      refuse(stream, 415);
       return;
     }
     const handler = this.#accept(String(headers[":path"]), grpc);
@@ -297,6 +297,16 @@ export class NodeHttp2Transport implements ExtProcTransport {
 
 function secureContextOf({ cert, key, minVersion, ciphers }: NodeHttp2Tls): SecureContextOptions {
   return { cert, key, minVersion: minVersion ?? "TLSv1.2", ...(ciphers ? { ciphers } : {}) };
+}
+
+/** Once the request is whole, as our transport does. */
+function refuse(stream: http2.ServerHttp2Stream, status: number): void {
+  stream.resume();
+  stream.once("end", () => {
+    if (stream.destroyed) return;
+    stream.respond({ ":status": status, "content-type": "text/plain" });
+    stream.end("this port speaks gRPC: POST with content-type application/grpc\n");
+  });
 }
 
 function ignoreError(): void {

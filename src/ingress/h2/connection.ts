@@ -34,7 +34,12 @@ import {
   hpackLimits,
   type RequestHead,
 } from "./hpack.ts";
-import { HttpRefusal, METHOD_NOT_ALLOWED, UNSUPPORTED_MEDIA_TYPE } from "./http-refusal.ts";
+import {
+  HttpRefusal,
+  METHOD_NOT_ALLOWED,
+  type Refusal,
+  UNSUPPORTED_MEDIA_TYPE,
+} from "./http-refusal.ts";
 import { type ExceededLimits, type H2LimitName, h2Limits } from "./limits.ts";
 import { Patience } from "./patience.ts";
 import { ResetIds } from "./reset-ids.ts";
@@ -259,8 +264,8 @@ export class H2Connection implements FrameSink, StreamOwner {
   }
 
   /** @returns false when the peer has asked for too much, and the connection has ended for it */
-  #afford(limit: H2LimitName): boolean {
-    if (this.#control.take()) return true;
+  #afford(limit: H2LimitName, tokens = 1): boolean {
+    if (this.#control.take(tokens)) return true;
     this.#exceed(limit, H2Error.EnhanceYourCalm, `too much asked of: ${limit}`);
     return false;
   }
@@ -272,6 +277,8 @@ export class H2Connection implements FrameSink, StreamOwner {
     const lastId = Math.min(this.#lastId, this.#acceptUpTo);
     this.#sender.frame(u32Frame(FrameType.Goaway, 0, lastId, code));
     this.#close();
+    // What the peer goes on to send stays in the kernel: to throw it away would cost a core while the peer has its time.
+    this.#socket.pause();
   }
 
   /**
@@ -456,6 +463,9 @@ export class H2Connection implements FrameSink, StreamOwner {
       this.#fail(H2Error.CompressionError, error.message);
       return;
     }
+    if (head === HEADER_LIST_TOO_LARGE && !this.#afford("header-list", h2Limits.headerListTokens)) {
+      return;
+    }
     const isLast = (flags & Flag.EndStream) !== 0;
     const known = this.#streams.get(id);
     if (known !== undefined) {
@@ -491,7 +501,7 @@ export class H2Connection implements FrameSink, StreamOwner {
       this.#reset(id, H2Error.RefusedStream);
     } else if (head === HEADER_LIST_TOO_LARGE) {
       exceeded["header-list"]++;
-      this.#reset(id, H2Error.EnhanceYourCalm);
+      this.#sendReset(id, H2Error.EnhanceYourCalm); // paid for when it was decoded
     } else if (!head.isWellFormed || head.method === "" || head.path === "" || head.scheme === "") {
       this.#reset(id, H2Error.ProtocolError);
     } else {
@@ -514,19 +524,24 @@ export class H2Connection implements FrameSink, StreamOwner {
     this.#options.stats.streamsTotal++;
     sender.updateCredit += h2Limits.windowUpdatesPerStream;
     if (head.method !== "POST") {
-      stream.handler = new HttpRefusal(stream, METHOD_NOT_ALLOWED);
+      this.#refuse(stream, METHOD_NOT_ALLOWED);
     } else if (GRPC_CONTENT_TYPE.test(head.contentType)) {
       this.#accept(head.path, stream);
     } else {
-      stream.handler = new HttpRefusal(stream, UNSUPPORTED_MEDIA_TYPE);
+      this.#refuse(stream, UNSUPPORTED_MEDIA_TYPE);
     }
-    if (isLast) this.#remoteEnd(stream);
+    if (isLast && !stream.isClosed) this.#remoteEnd(stream);
+  }
+
+  /** Answers that cost us and nobody needs have a price, whoever resets them then. */
+  #refuse(stream: H2Stream, refusal: Refusal): void {
+    if (this.#afford("refusals")) stream.handler = new HttpRefusal(stream, refusal);
   }
 
   #accept(path: string, stream: H2Stream): void {
     const handler = this.#options.accept(path, stream);
-    if (handler === null) stream.fail(GrpcStatus.Unimplemented, unknownMethod(path));
-    else stream.handler = handler;
+    if (handler !== null) stream.handler = handler;
+    else if (this.#afford("refusals")) stream.fail(GrpcStatus.Unimplemented, unknownMethod(path));
   }
 
   // ── stream ends ─────────────────────────────────────────────────────────────────────────────────────────────────
@@ -693,7 +708,9 @@ export class H2Connection implements FrameSink, StreamOwner {
     }
     this.#sender.frame(SETTINGS_ACK);
     // Once for the frame: it can hold 2,730 values, and each change walks all streams.
-    if (peer.streamWindowBytes !== oldWindow) {
+    if (peer.streamWindowBytes === oldWindow) return;
+    const tokens = this.#streams.size / h2Limits.streamsMovedPerToken;
+    if (this.#afford("settings", tokens)) {
       this.#moveStreamWindows(peer.streamWindowBytes - oldWindow);
     }
   }

@@ -6,7 +6,7 @@ import type { GrpcStreamHandler } from "../transport.ts";
 import { literal } from "./hpack.ts";
 import type { H2Stream } from "./stream.ts";
 
-interface Refusal {
+export interface Refusal {
   readonly head: Buffer;
   readonly body: Buffer;
 }

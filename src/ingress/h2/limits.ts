@@ -23,7 +23,7 @@ export const h2Limits = {
   /** Time for which a peer may take nothing of what waits for it: windows of 0, or a socket that it does not read. */
   stallMs: 60_000,
   /** How long a peer whose connection has failed may take to read why. */
-  lingerMs: 2000,
+  lingerMs: 500,
 
   /** Bytes a peer may send ahead on one stream: a prompt of a million tokens passes without a stall. */
   streamWindowBytes: 8 << 20,
@@ -54,6 +54,10 @@ export const h2Limits = {
   /** Frames that ask for work and carry nothing: bucket and refill a second. */
   controlBucket: 2000,
   controlRefillPerSecond: 1000,
+  /** What a header list beyond its bound costs: its block has been walked to the end, up to 64 Ki fields. */
+  headerListTokens: 200,
+  /** Open streams whose windows move by SETTINGS for the price of one token. */
+  streamsMovedPerToken: 100,
   /** WINDOW_UPDATEs that a stream and a DATA frame of ours make plausible; what goes beyond takes control tokens. */
   windowUpdatesPerStream: 4,
   windowUpdatesPerData: 10,
@@ -73,6 +77,7 @@ export const H2_LIMIT_NAMES = [
   "header-list",
   "resets",
   "forced-resets",
+  "refusals",
   "stray-resets",
   "ping",
   "settings",

@@ -22,16 +22,16 @@ export class TokenBucket {
     this.#atMs = now();
   }
 
-  /** @returns false when there was none left */
-  take(): boolean {
-    if (this.#tokens < 1) {
+  /** @returns false when there were not so many left */
+  take(count = 1): boolean {
+    if (this.#tokens < count) {
       const nowMs = this.#now();
       const refill = ((nowMs - this.#atMs) / 1000) * this.#refillPerSecond;
       this.#tokens = Math.min(this.#size, this.#tokens + refill);
       this.#atMs = nowMs;
-      if (this.#tokens < 1) return false;
+      if (this.#tokens < count) return false;
     }
-    this.#tokens--;
+    this.#tokens -= count;
     return true;
   }
 }
