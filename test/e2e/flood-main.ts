@@ -1,5 +1,5 @@
 /**
- * Floods by hand: `npm run e2e:flood -- [--seconds=3] [--normal-ends=50000] [--reconnect-ms=100]`. One JSON line for each
+ * Floods by hand: `npm run e2e:flood -- [--seconds=5] [--normal-ends=50000] [--reconnect-ms=100]`. One JSON line for each
  * attack; ends with 1 when one of them did harm.
  * @module
  */
@@ -8,7 +8,7 @@ import { flood } from "./flood.ts";
 
 const { values } = parseArgs({
   options: {
-    seconds: { type: "string", default: "3" },
+    seconds: { type: "string", default: "5" },
     "normal-ends": { type: "string", default: "50000" },
     "reconnect-ms": { type: "string" },
   },
@@ -17,6 +17,7 @@ const { values } = parseArgs({
 const reconnectMs = values["reconnect-ms"];
 const results = await flood({
   attackSeconds: Number(values.seconds),
+  latencyMsMin: 5,
   normalEnds: Number(values["normal-ends"]),
   ...(reconnectMs === undefined ? {} : { reconnectMs: Number(reconnectMs) }),
   report: ({ name, figures, misses }) => console.log(JSON.stringify({ name, ...figures, misses })),

@@ -55,9 +55,9 @@ export const h2Limits = {
   controlBucket: 2000,
   controlRefillPerSecond: 1000,
   /** What a header list beyond its bound costs: its block has been walked to the end, up to 64 Ki fields. */
-  headerListTokens: 200,
+  headerListTokens: 1000,
   /** Open streams whose windows move by SETTINGS for the price of one token. */
-  streamsMovedPerToken: 100,
+  streamsMovedPerToken: 10,
   /** WINDOW_UPDATEs that a stream and a DATA frame of ours make plausible; what goes beyond takes control tokens. */
   windowUpdatesPerStream: 4,
   windowUpdatesPerData: 10,
