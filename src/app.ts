@@ -283,7 +283,6 @@ export class App {
     families.openStreams.set(0, this.#context.openStreams);
     families.openFlights.set(0, this.#scheduler.openFlights);
     families.connections.set(0, transport?.connections ?? 0);
-    families.connectionRotations.set(0, transport?.rotations ?? 0);
     families.unsentBytes.set(0, transport?.unsentBytes ?? 0);
     for (const limit of H2_LIMIT_NAMES) {
       const ofHealth = this.#healthServer?.stats.exceeded[limit] ?? 0;

@@ -56,8 +56,6 @@ export interface TransportStats {
   /** Streams open now. */
   streams: number;
   streamsTotal: number;
-  /** Connections closed by us to keep clear of the reset guard. */
-  rotations: number;
   /** Connections that ended with a protocol error. */
   sessionErrors: number;
 }

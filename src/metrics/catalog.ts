@@ -236,12 +236,6 @@ export const catalog = {
     help: "Gateway connections open now.",
     labels: [],
   },
-  connectionRotations: {
-    name: "endpoint_picker_connection_rotations_total",
-    type: "counter",
-    help: "Gateway connections closed by us to keep clear of the transport's reset guard.",
-    labels: [],
-  },
   exceededLimits: {
     name: "endpoint_picker_h2_limits_exceeded_total",
     type: "counter",

@@ -154,7 +154,8 @@ class NodeHttp2Stream implements GrpcStream {
 
 /** A gRPC server on node:http2. */
 export class NodeHttp2Transport implements ExtProcTransport {
-  readonly stats: TransportStats = {
+  /** `rotations`: connections closed by us to keep clear of the reset guard. */
+  readonly stats: TransportStats & { rotations: number } = {
     connections: 0,
     streams: 0,
     streamsTotal: 0,

@@ -23,7 +23,6 @@ export class H2Transport implements ExtProcTransport {
     connections: 0,
     streams: 0,
     streamsTotal: 0,
-    rotations: 0,
     sessionErrors: 0,
     unsentBytes: 0,
     exceeded: noExceededLimits(),
