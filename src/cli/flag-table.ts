@@ -331,7 +331,7 @@ export const flagTable = [
     name: "warm-up",
     type: "boolean",
     default: "true",
-    doc: "**ours**: practice with exchanges of its own before serving, under a second",
+    doc: "**ours**: practice with exchanges and scrapes of its own before serving, a second or so",
   },
   {
     name: "log-level",
