@@ -31,22 +31,28 @@ async function run(
   const { configText, ...shown } = flags;
   const level = flags.logLevel === "" ? levelOfVerbosity(flags.verbosity) : flags.logLevel;
   const log = createLogger(level);
+  let app: App | null = null;
+  // Heard from the beginning, and raced, so that a signal ends a start that takes long or hangs.
+  const stopped = waitForSignals(() => app, log);
   log.info({ flags: { ...shown, configTextBytes: Buffer.byteLength(configText) } }, "flags");
   for (const notice of notices) log.warn({ notice }, "flag");
-  const app = await build(flags, log, env);
-  if (app === null) return 1;
-  const stopped = waitForSignals(app, log);
-  // Raced, so that a signal ends a start that hangs.
-  const failed = app.start().then(
-    () => null,
-    async (error: unknown) => {
+  const failed = start();
+  return Promise.race([stopped, failed.then((code) => code ?? stopped)]);
+
+  /** @returns the exit code when it fails, else null */
+  async function start(): Promise<number | null> {
+    app = await build(flags, log, env);
+    if (app === null) return 1;
+    try {
+      await app.start();
+      return null;
+    } catch (error) {
       console.error(`endpoint-picker: ${(error as Error).message}`);
       log.fatal({ err: error }, "can not start");
       await app.stop().catch(() => {}); // half-open parts are closed; the first error is the one that counts
       return 1;
-    },
-  );
-  return Promise.race([stopped, failed.then((code) => code ?? stopped)]);
+    }
+  }
 }
 
 async function build(flags: Flags, log: Logger, env: NodeJS.ProcessEnv): Promise<App | null> {
@@ -89,18 +95,20 @@ async function build(flags: Flags, log: Logger, env: NodeJS.ProcessEnv): Promise
 
 /**
  * First SIGTERM or SIGINT drains, a second one skips its grace, a third one ends at once; SIGHUP reads the endpoints file
- * again.
+ * again. Where nothing serves yet there is nothing to drain or read.
  */
-function waitForSignals(app: App, log: Logger): Promise<number> {
+function waitForSignals(running: () => App | null, log: Logger): Promise<number> {
   return new Promise((resolve) => {
     let signals = 0;
     const onSignal = (signal: NodeJS.Signals) => {
       log.info({ signal }, "signal");
       signals++;
-      if (signals === 2) app.skipGrace();
+      const app = running();
+      if (app === null) resolve(0);
+      if (signals === 2) app?.skipGrace();
       if (signals > 2) resolve(1);
       if (signals > 1) return;
-      app.drain().then(
+      app?.drain().then(
         () => resolve(0),
         (error: unknown) => {
           log.error({ err: error }, "drain failed");
@@ -112,7 +120,7 @@ function waitForSignals(app: App, log: Logger): Promise<number> {
     process.on("SIGINT", onSignal);
     process.on("SIGHUP", () => {
       log.info({ signal: "SIGHUP" }, "signal");
-      app.reload();
+      running()?.reload();
     });
     process.on("uncaughtException", (error) => {
       log.fatal({ err: error }, "uncaught exception");

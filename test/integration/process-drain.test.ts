@@ -5,9 +5,11 @@
 import { connect } from "node:net";
 import { status } from "@grpc/grpc-js";
 import { expect, test } from "vitest";
+import { startChild } from "../support/child.ts";
 import { until, within } from "../support/deadline.ts";
-import { ExtProcClient } from "../support/ext-proc-client.ts";
+import { ExtProcClient, type ExtProcStream } from "../support/ext-proc-client.ts";
 import { HealthClient, ServingStatus } from "../support/health-client.ts";
+import { builtScript } from "../support/paths.ts";
 import {
   answerIn,
   finishExchange,
@@ -16,6 +18,7 @@ import {
   sendRequest,
 } from "../support/process-exchange.ts";
 import {
+  argumentsFor,
   endpointsAt,
   type ProcessUnderTest,
   processFiles,
@@ -42,6 +45,23 @@ async function start(onTestFinished: OnFinished, ...flags: string[]) {
     await picker.end();
   });
   return { picker, client, health };
+}
+
+/** An exchange whose request has been answered. */
+async function sendPicked(client: ExtProcClient): Promise<ExtProcStream> {
+  const stream = sendRequest(client);
+  expect(answerIn(await stream.next())).toBe(ENDPOINT);
+  return stream;
+}
+
+/** An exchange that has had no answer, since the rest of its request is to come. */
+async function sendWaiting(
+  client: ExtProcClient,
+  picker: ProcessUnderTest,
+): Promise<ExtProcStream> {
+  const stream = sendHalf(client);
+  await picker.metricWhere("endpoint_picker_body_bytes_in_flight", {}, (bytes) => bytes > 0);
+  return stream;
 }
 
 const term = (picker: ProcessUnderTest): void => {
@@ -82,8 +102,7 @@ test.concurrent("new requests are served in the grace, open ones to their end af
     "--drain-grace=2s",
     "--drain-timeout=1h",
   );
-  const open = sendRequest(client);
-  expect(answerIn(await open.next())).toBe(ENDPOINT);
+  const open = await sendPicked(client);
   term(picker);
   await untilNotServing(health);
   expect(await health.check("liveness")).toBe(ServingStatus.Serving);
@@ -109,10 +128,8 @@ test.concurrent("at the deadline an answer goes on without us, a request that wa
     "--drain-grace=10ms",
     "--drain-timeout=100ms",
   );
-  const answering = sendRequest(client);
-  expect(answerIn(await answering.next())).toBe(ENDPOINT);
-  const waiting = sendHalf(client);
-  await picker.metricWhere("endpoint_picker_body_bytes_in_flight", {}, (bytes) => bytes > 0);
+  const answering = await sendPicked(client);
+  const waiting = await sendWaiting(client, picker);
   term(picker);
   const refusal = await within(waiting.next(), WITHIN_MS, "answer at the deadline");
   expect(answerIn(refusal)).toBe("503 rejected-shutting-down");
@@ -137,8 +154,7 @@ test.concurrent("a second signal skips the grace, a third one ends it at once wi
     "--drain-grace=1h",
     "--drain-timeout=1h",
   );
-  const open = sendRequest(client);
-  expect(answerIn(await open.next())).toBe(ENDPOINT);
+  await sendPicked(client);
   term(picker);
   await untilNotServing(health);
   term(picker);
@@ -149,8 +165,7 @@ test.concurrent("a second signal skips the grace, a third one ends it at once wi
 
 test.concurrent("a second signal leaves open exchanges their time", async ({ onTestFinished }) => {
   const { client, health, picker } = await start(onTestFinished, "--drain-grace=1h");
-  const open = sendRequest(client);
-  expect(answerIn(await open.next())).toBe(ENDPOINT);
+  const open = await sendPicked(client);
   term(picker);
   await untilNotServing(health);
   term(picker);
@@ -168,12 +183,36 @@ test.concurrent("handed over: what had no answer is refused, what had one goes o
     "--drain-timeout=1h",
     "--drain-hand-over",
   );
-  const answering = sendRequest(client);
-  expect(answerIn(await answering.next())).toBe(ENDPOINT);
-  const waiting = sendHalf(client);
-  await picker.metricWhere("endpoint_picker_body_bytes_in_flight", {}, (bytes) => bytes > 0);
+  const answering = await sendPicked(client);
+  const waiting = await sendWaiting(client, picker);
   term(picker);
   expect((await within(waiting.closed, WITHIN_MS, "refusal")).code).toBe(status.UNAVAILABLE);
   await finishExchange(answering);
   expect(await exitCode(picker)).toBe(0);
+});
+
+test.concurrent("signals before it serves: SIGHUP is passed over, SIGTERM ends it with 0", async ({
+  onTestFinished,
+}) => {
+  const files = await processFiles(endpointsAt(1));
+  const child = startChild(process.execPath, [
+    builtScript("src", "main.js"),
+    ...argumentsFor(files, "--warm-up=true"),
+  ]);
+  onTestFinished(async () => {
+    await child.kill();
+    await files.remove();
+  });
+  let isServing = false;
+  child.onLine((line) => {
+    if (line.includes('"msg":"serving"')) isServing = true;
+    if (!line.includes('"msg":"flags"')) return;
+    process.kill(child.pid, "SIGHUP");
+    process.kill(child.pid, "SIGTERM");
+  });
+  expect(await within(child.exited, WITHIN_MS, "end of the process")).toEqual({
+    code: 0,
+    signal: null,
+  });
+  expect(isServing).toBe(false);
 });
