@@ -4,6 +4,7 @@
  * @module
  */
 import { Writer, writeGrpcFramePrefix } from "../proto/index.ts";
+import { EXT_PROC_METHOD } from "./data-plane.ts";
 import { Flag, FRAME_BYTES_MAX, FrameType, frame, H2Error, u32Frame } from "./ingress/h2/frames.ts";
 
 /** Framed messages of one exchange, by what a gateway waits for before it sends them. */
@@ -49,7 +50,7 @@ export function resetOf(id: number): Buffer {
 /** Static entries `:method: POST` and `:scheme: http` (RFC 7541, Appendix A). */
 const STATIC_FIELDS = [0x83, 0x86];
 const INDEXED_FIELDS = [
-  [":path", "/envoy.service.ext_proc.v3.ExternalProcessor/Process"],
+  [":path", EXT_PROC_METHOD],
   [":authority", "endpoint-picker"],
   ["te", "trailers"],
   ["content-type", "application/grpc"],

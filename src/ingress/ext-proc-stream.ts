@@ -133,12 +133,8 @@ export class ExtProcStream implements GrpcStreamHandler, OutcomeSink {
   /** A request that waits is refused; an answer on its way goes on without us, as far as the gateway can. */
   expire(): void {
     if (this.#isFinished) return;
-    if (!this.#isPicked) {
-      this.#reject("EPP_SHUTTING_DOWN");
-      return;
-    }
-    this.#finish("error");
-    this.#stream.end();
+    if (this.#isPicked) this.halfClose();
+    else this.#reject("EPP_SHUTTING_DOWN");
   }
 
   closed(): void {

@@ -5,6 +5,7 @@
 import { expect, test } from "vitest";
 import { Flag, FrameType, frame } from "../../src/ingress/h2/frames.ts";
 import { h2Limits } from "../../src/ingress/h2/limits.ts";
+import { LONG_PATH_AGAIN, LONG_PATH_HEAD } from "../support/h2-hpack.ts";
 import { MemoryPeer } from "../support/h2-memory.ts";
 
 /** Refused streams of one read; more end the connection. */
@@ -14,18 +15,9 @@ const ANSWER_BYTES_MAX = 4 << 20;
 
 test("refusals of one read stay below what makes reading pause", async () => {
   const peer = await MemoryPeer.open({ onAccept: () => false });
-  // Path and content type go into the table; from the second stream on they are one byte each.
-  const path = Buffer.concat([Buffer.from("/none"), Buffer.alloc(1019, 0xe9)]);
-  const names = Buffer.concat([
-    Buffer.from([0x83, 0x86, 0x44, 0x7f, 0x81, 0x07]),
-    path,
-    Buffer.from([0x5f, 0x10]),
-    Buffer.from("application/grpc"),
-  ]);
   const whole = Flag.EndHeaders | Flag.EndStream;
-  const again = Buffer.from([0x83, 0x86, 0xbf, 0xbe]);
   const requests = Array.from({ length: STREAMS }, (_, i) =>
-    frame(FrameType.Headers, whole, 2 * i + 1, i === 0 ? names : again),
+    frame(FrameType.Headers, whole, 2 * i + 1, i === 0 ? LONG_PATH_HEAD : LONG_PATH_AGAIN),
   );
   peer.send(...requests);
   await peer.settle();

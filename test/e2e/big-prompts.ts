@@ -8,12 +8,12 @@ import { once } from "node:events";
 import { setPriority } from "node:os";
 import { CpuProfiler, type SelfTime } from "../support/cpu-profiler.ts";
 import { within } from "../support/deadline.ts";
-import { type RunningEndpointPicker, startEndpointPicker } from "../support/endpoint-picker.ts";
+import type { RunningEndpointPicker } from "../support/endpoint-picker.ts";
 import { parseExposition, sumOf } from "../support/exposition.ts";
-import { serveMetricsPages } from "../support/metrics-page.ts";
 import { builtScript } from "../support/paths.ts";
 import { coreWaitSeconds, procBytes } from "./process-figures.ts";
 import type { PromptLoadOptions, PromptLoadResult } from "./prompt-load.ts";
+import { startScrapingPicker } from "./scraping-picker.ts";
 
 export interface BigPromptsOptions {
   /** Big prompts a second. */
@@ -133,15 +133,10 @@ export function describeKind(name: string, kind: KindResult): string {
 /** Runs both loads; what to make of the figures is the caller's. */
 export async function bigPrompts(options: BigPromptsOptions): Promise<BigPromptsResult> {
   const { rate, seconds, aloneSeconds, isProfiled = false, report = () => {} } = options;
-  const figures = { waiting: 1, running: 2, kvCacheUsage: 0.3, adapters: ["a"] };
-  const pages = await serveMetricsPages(
-    Array.from({ length: ENDPOINTS }, () => ({ address: "127.0.0.1", port: 0, ...figures })),
+  const { picker, end } = await startScrapingPicker(
+    ENDPOINTS,
+    isProfiled ? { NODE_OPTIONS: "--inspect=127.0.0.1:0" } : {},
   );
-  const picker = await startEndpointPicker({
-    endpoints: pages.ports.map((port, i) => ({ name: `p${i}`, address: "127.0.0.1", port })),
-    waitForScrapes: true,
-    ...(isProfiled ? { env: { NODE_OPTIONS: "--inspect=127.0.0.1:0" } } : {}),
-  });
   const generators: Generator[] = [];
   let timer: NodeJS.Timeout | undefined;
   try {
@@ -185,7 +180,6 @@ export async function bigPrompts(options: BigPromptsOptions): Promise<BigPrompts
   } finally {
     clearInterval(timer);
     for (const generator of generators) generator.stop();
-    await picker.kill();
-    await pages.close();
+    await end();
   }
 }

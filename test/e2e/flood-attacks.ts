@@ -5,7 +5,8 @@
  */
 import { Flag, FrameType, frame, H2Error, Setting, u32Frame } from "../../src/ingress/h2/frames.ts";
 import { literal } from "../../src/ingress/h2/hpack.ts";
-import { EXT_PROC_HEAD, openingFrames, wholeExchange } from "../support/h2-exchanges.ts";
+import { EXT_PROC_HEAD } from "../support/ext-proc-head.ts";
+import { openingFrames, wholeExchange } from "../support/h2-exchanges.ts";
 import { encodeInteger, encodeString } from "../support/h2-hpack.ts";
 import { GRPC_HEAD } from "../support/h2-peer.ts";
 

@@ -8,7 +8,6 @@
  * All four are processes of their own; what they print is compared by the clock of the machine.
  * @module
  */
-import { readFile } from "node:fs/promises";
 import { type RunningChild, startChild } from "../support/child.ts";
 import { delay, within } from "../support/deadline.ts";
 import { builtScript } from "../support/paths.ts";
@@ -19,6 +18,7 @@ import {
   startProcess,
 } from "../support/process-under-test.ts";
 import { ATTACKS } from "./flood-attacks.ts";
+import { procBytes } from "./process-figures.ts";
 
 // ── what is asked ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -157,7 +157,7 @@ export async function flood(options: FloodOptions): Promise<FloodResult[]> {
     });
     const sampling = (async () => {
       while (!isOver && picker.child.alive()) {
-        watch.rss.push({ atMs: nowMs(), bytes: await residentBytes(picker) });
+        watch.rss.push({ atMs: nowMs(), bytes: await procBytes(picker.child.pid, "VmRSS") });
         await delay(SAMPLE_MS);
       }
     })();
@@ -310,9 +310,4 @@ function rounded(value: number): number {
 
 function nowMs(): number {
   return performance.timeOrigin + performance.now();
-}
-
-async function residentBytes({ child }: ProcessUnderTest): Promise<number> {
-  const status = await readFile(`/proc/${child.pid}/status`, "utf8");
-  return Number(/^VmRSS:\s+(\d+) kB/m.exec(status)?.[1]) * 1024;
 }

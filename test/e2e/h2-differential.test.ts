@@ -12,6 +12,7 @@ import { ExtProcStream } from "../../src/ingress/ext-proc-stream.ts";
 import { H2Transport } from "../../src/ingress/h2/h2-transport.ts";
 import type { AcceptStream, ExtProcTransport } from "../../src/ingress/transport.ts";
 import { findEnvoy, NO_ENVOY_REASON, type RunningEnvoy, startEnvoy } from "../support/envoy.ts";
+import { EXT_PROC_PATH } from "../support/ext-proc-head.ts";
 import { buildGoRig, noGoRigReason, runGoRig } from "../support/go-rig.ts";
 import { type IngressSetup, ingressSetup, NOTHING_HELD } from "../support/ingress-exchange.ts";
 import { NodeHttp2Transport } from "../support/node-http2-transport.ts";
@@ -20,7 +21,6 @@ import { requestBody, sha256 } from "./payload.ts";
 import { type EchoServer, startEchoServer } from "./rig.ts";
 
 const HOST = "127.0.0.1";
-const PROCESS_PATH = "/envoy.service.ext_proc.v3.ExternalProcessor/Process";
 /** Well below 1,000 resets a connection, where the oracle's guard begins. */
 const REQUESTS = 250;
 const SEED = 20_26;
@@ -43,7 +43,7 @@ async function startPicker(
   // One endpoint, so that both pick the same one.
   setup.pool.upsert({ ...endpointMetadata(0), address, port: endpointPort });
   const transport = create((path, stream) =>
-    path === PROCESS_PATH ? new ExtProcStream(stream, setup.context) : null,
+    path === EXT_PROC_PATH ? new ExtProcStream(stream, setup.context) : null,
   );
   return { name, setup, transport, port: await transport.listen(0, HOST) };
 }

@@ -7,6 +7,7 @@
  */
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { H2Transport } from "../../src/ingress/h2/h2-transport.ts";
+import { EXT_PROC_PATH } from "../support/ext-proc-head.ts";
 import {
   findH2spec,
   type H2specCase,
@@ -16,7 +17,6 @@ import {
 } from "../support/h2spec.ts";
 import { endpointsAt, processFiles, startProcess } from "../support/process-under-test.ts";
 
-const EXT_PROC_PATH = "/envoy.service.ext_proc.v3.ExternalProcessor/Process";
 /** Generic, HPACK and HTTP/2 cases with the strict one. */
 const CASES = 146;
 

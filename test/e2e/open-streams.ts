@@ -4,11 +4,12 @@
  * @module
  */
 import { until } from "../support/deadline.ts";
-import { type RunningEndpointPicker, startEndpointPicker } from "../support/endpoint-picker.ts";
+import type { RunningEndpointPicker } from "../support/endpoint-picker.ts";
 import { parseExposition, sumOf } from "../support/exposition.ts";
-import { serveMetricsPages } from "../support/metrics-page.ts";
+import { median } from "../support/median.ts";
 import { HeldStreams } from "./held-streams.ts";
-import { type MemorySample, median, rssSlope, sampleMemory } from "./process-figures.ts";
+import { type MemorySample, rssSlope, sampleMemory } from "./process-figures.ts";
+import { startScrapingPicker } from "./scraping-picker.ts";
 
 export interface OpenStreamsOptions {
   readonly streams: number;
@@ -89,14 +90,7 @@ async function sampleWhile(
 /** Opens, holds and closes the streams; what to make of the figures is the caller's. */
 export async function openStreams(options: OpenStreamsOptions): Promise<OpenStreamsResult> {
   const { streams, connections, seconds, chunkIntervalMs, sampleMs, report } = options;
-  const figures = { waiting: 1, running: 2, kvCacheUsage: 0.3, adapters: ["a"] };
-  const pages = await serveMetricsPages(
-    Array.from({ length: ENDPOINTS }, () => ({ address: "127.0.0.1", port: 0, ...figures })),
-  );
-  const picker = await startEndpointPicker({
-    endpoints: pages.ports.map((port, i) => ({ name: `p${i}`, address: "127.0.0.1", port })),
-    waitForScrapes: true,
-  });
+  const { picker, end } = await startScrapingPicker(ENDPOINTS);
   try {
     const held = await HeldStreams.connect(picker.ports.grpc, connections);
     await held.open(Math.min(WARM_UP_STREAMS, streams));
@@ -135,7 +129,6 @@ export async function openStreams(options: OpenStreamsOptions): Promise<OpenStre
       after,
     };
   } finally {
-    await picker.kill();
-    await pages.close();
+    await end();
   }
 }

@@ -5,6 +5,7 @@
 import { readFile } from "node:fs/promises";
 import type { RunningEndpointPicker } from "../support/endpoint-picker.ts";
 import { parseExposition, sumOf } from "../support/exposition.ts";
+import { median } from "../support/median.ts";
 
 const MB = 1e6;
 const MS_PER_MINUTE = 60_000;
@@ -38,10 +39,6 @@ export async function sampleMemory(picker: RunningEndpointPicker): Promise<Memor
     rssBytes: await procBytes(picker.pid, "VmRSS"),
     heapBytes: sumOf(page, "nodejs_heap_size_used_bytes") ?? Number.NaN,
   };
-}
-
-export function median(values: readonly number[]): number {
-  return [...values].sort((a, b) => a - b)[values.length >> 1] ?? Number.NaN;
 }
 
 /**

@@ -6,10 +6,11 @@
  */
 
 import { delay, until } from "../support/deadline.ts";
-import { type RunningEndpointPicker, startEndpointPicker } from "../support/endpoint-picker.ts";
+import type { RunningEndpointPicker } from "../support/endpoint-picker.ts";
 import { parseExposition, type Sample, sumOf } from "../support/exposition.ts";
 import { ExtProcClient } from "../support/ext-proc-client.ts";
-import { serveMetricsPages } from "../support/metrics-page.ts";
+import { median } from "../support/median.ts";
+import { startScrapingPicker } from "./scraping-picker.ts";
 
 export interface SoakOptions {
   readonly seconds: number;
@@ -170,18 +171,7 @@ function held(samples: readonly Sample[]): Record<string, number> {
 
 /** Runs the load and gives what was seen; what to make of it is the caller's. */
 export async function soak({ seconds, rate, report }: SoakOptions): Promise<SoakResult> {
-  const pages = await serveMetricsPages(
-    Array.from({ length: ENDPOINTS }, () => ({
-      address: "127.0.0.1",
-      port: 0,
-      waiting: 1,
-      running: 2,
-      kvCacheUsage: 0.3,
-      adapters: ["a"],
-    })),
-  );
-  const endpoints = pages.ports.map((port, i) => ({ name: `p${i}`, address: "127.0.0.1", port }));
-  const picker = await startEndpointPicker({ endpoints, waitForScrapes: true });
+  const { picker, endpoints, end } = await startScrapingPicker(ENDPOINTS);
   const surprises: string[] = [];
   const samples: SoakSample[] = [];
   try {
@@ -225,8 +215,7 @@ export async function soak({ seconds, rate, report }: SoakOptions): Promise<Soak
     const after = await settled(picker, before);
     return { exchanges: total, surprises, samples, before, after };
   } finally {
-    await picker.kill();
-    await pages.close();
+    await end();
   }
 }
 
@@ -274,8 +263,4 @@ export function memoryGrowth(samples: readonly SoakSample[]): { rss: number; hea
     median(samples.slice(-fifth).map((sample) => sample[key])) /
     Math.max(...samples.slice(0, 2 * fifth).map((sample) => sample[key]));
   return { rss: ratio("rssBytes"), heap: ratio("heapBytes") };
-}
-
-function median(values: readonly number[]): number {
-  return [...values].sort((a, b) => a - b)[values.length >> 1]!;
 }

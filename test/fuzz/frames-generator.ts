@@ -10,7 +10,12 @@ import {
   settingsFrame,
   u32Frame,
 } from "../../src/ingress/h2/frames.ts";
-import { type Field, ReferenceEncoder } from "../support/h2-hpack.ts";
+import {
+  type Field,
+  LONG_PATH_AGAIN,
+  LONG_PATH_HEAD,
+  ReferenceEncoder,
+} from "../support/h2-hpack.ts";
 import type { Dice } from "../support/wire-arbitraries.ts";
 import { randomBytes } from "./mutate.ts";
 
@@ -216,19 +221,11 @@ class FrameClient {
   /** Streams of a few bytes each, whose path of the table is long, and refused by its name. */
   #longPaths(): void {
     const dice = this.#dice;
-    const path = Buffer.concat([Buffer.from("/none"), Buffer.alloc(1019, 0xe9)]);
-    // Literals with indexing: :path (4), 1024 bytes in three; content-type (31) as a string of 16.
-    const names = Buffer.concat([
-      Buffer.from([0x83, 0x86, 0x44, 0x7f, 0x81, 0x07]),
-      path,
-      Buffer.from([0x5f, 0x10]),
-      Buffer.from("application/grpc"),
-    ]);
-    this.#block(this.#nextId, names, Flag.EndStream);
+    this.#block(this.#nextId, LONG_PATH_HEAD, Flag.EndStream);
     const most = dice.roll(6) === 0 ? 2000 : 50;
     for (let count = 1 + dice.roll(most); count > 0; count--) {
       this.#nextId += 2;
-      this.#block(this.#nextId, Buffer.from([0x83, 0x86, 0xbf, 0xbe]), Flag.EndStream);
+      this.#block(this.#nextId, LONG_PATH_AGAIN, Flag.EndStream);
     }
     this.#nextId += 2;
   }

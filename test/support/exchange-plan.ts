@@ -3,7 +3,8 @@
  * @module
  */
 import fc from "fast-check";
-import { grpcFrame, type Script } from "./scripted-handler.ts";
+import { grpcFrame } from "./grpc-frame.ts";
+import type { Script } from "./scripted-handler.ts";
 
 export const KNOWN_PATH = "/t.T/Play";
 

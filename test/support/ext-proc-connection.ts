@@ -18,8 +18,9 @@ import {
   settingsFrame,
   u32Frame,
 } from "../../src/ingress/h2/frames.ts";
-import { literal } from "../../src/ingress/h2/hpack.ts";
+import { EXT_PROC_HEAD } from "./ext-proc-head.ts";
 import type { FrameTemplate } from "./frame-template.ts";
+import { headers } from "./h2-frames.ts";
 import { ReplyScan, type ScannedReply } from "./reply-scan.ts";
 
 /** What the owner of an exchange is told. */
@@ -31,13 +32,6 @@ export interface ExchangeListener {
   ended(reason: string): void;
 }
 
-const HEAD_BLOCK: Buffer = Buffer.concat([
-  Buffer.from([0x83, 0x86]), // POST, http
-  literal(":path", "/envoy.service.ext_proc.v3.ExternalProcessor/Process"),
-  literal(":authority", "ext_proc"),
-  literal("content-type", "application/grpc"),
-  literal("te", "trailers"),
-]);
 const FIRST_WINDOW_BYTES = 65_535;
 /** Windows as wide as Envoy's by default. */
 const STREAM_WINDOW_BYTES = 16 << 20;
@@ -112,7 +106,7 @@ export class ExtProcConnection {
     const scan = new ReplyScan((reply) => listener.reply(reply));
     this.#exchanges.set(id, { scan, listener, queue: [], window: this.#streamWindow });
     this.#socket.cork();
-    this.#write(frame(FrameType.Headers, Flag.EndHeaders, id, HEAD_BLOCK));
+    this.#write(headers(id, 0, EXT_PROC_HEAD));
     this.send(id, ...templates);
     this.#socket.uncork();
     return id;

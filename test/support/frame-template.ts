@@ -6,16 +6,9 @@
 import { FRAME_BYTES_MAX, FrameType, frame } from "../../src/ingress/h2/frames.ts";
 import { encodeRequest } from "./ext-proc-client.ts";
 import type { ProcessingRequest } from "./ext-proc-messages.ts";
+import { grpcFrame } from "./grpc-frame.ts";
 
-const GRPC_PREFIX_BYTES = 5;
 const ID_OFFSET = 5;
-
-function grpcFrame(message: Uint8Array): Buffer {
-  const out = Buffer.alloc(GRPC_PREFIX_BYTES + message.length);
-  out.writeUInt32BE(message.length, 1);
-  out.set(message, GRPC_PREFIX_BYTES);
-  return out;
-}
 
 export class FrameTemplate {
   /** Bytes that count against the windows. */

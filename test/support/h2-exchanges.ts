@@ -1,6 +1,6 @@
 /**
  * Many ext_proc exchanges over one HTTP/2 connection at the least cost for the machine, each ended as Envoy ends it: by
- * RST_STREAM once the answer is there. Frames are copied from a template, and answers are counted, not decoded.
+ * RST_STREAM once the answer is there. Frames are copied from templates, and answers are counted, not decoded.
  * @module
  */
 import { once } from "node:events";
@@ -17,16 +17,11 @@ import {
   u32Frame,
   WINDOW_MAX,
 } from "../../src/ingress/h2/frames.ts";
-import { literal } from "../../src/ingress/h2/hpack.ts";
-import { encodeRequest, FULL_DUPLEX_STREAMED } from "./ext-proc-client.ts";
+import { FULL_DUPLEX_STREAMED } from "./ext-proc-client.ts";
+import { EXT_PROC_HEAD } from "./ext-proc-head.ts";
 import { type ProcessingRequest, toHeaderMap } from "./ext-proc-messages.ts";
-
-/** A header block that opens an ext_proc stream. */
-export const EXT_PROC_HEAD: Buffer = Buffer.concat([
-  Buffer.from([0x83, 0x86]),
-  literal(":path", "/envoy.service.ext_proc.v3.ExternalProcessor/Process"),
-  literal("content-type", "application/grpc"),
-]);
+import { FrameTemplate } from "./frame-template.ts";
+import { headers } from "./h2-frames.ts";
 
 const GRPC_PREFIX_BYTES = 5;
 /** What a connection may send before its windows are widened: nothing here comes near it. */
@@ -34,7 +29,7 @@ const GRANT = WINDOW_MAX - 65_535;
 
 /** Some messages, and how many replies are waited for before the next step. */
 interface Step {
-  readonly data: Buffer;
+  readonly template: FrameTemplate;
   readonly replies: number;
 }
 
@@ -42,13 +37,7 @@ interface Step {
 export type ExchangeScript = readonly Step[];
 
 function step(replies: number, ...messages: readonly ProcessingRequest[]): Step {
-  const frames = messages.map((message) => {
-    const bytes = encodeRequest(message);
-    const prefix = Buffer.alloc(GRPC_PREFIX_BYTES);
-    prefix.writeUInt32BE(bytes.length, 1);
-    return frame(FrameType.Data, 0, 0, Buffer.concat([prefix, bytes]));
-  });
-  return { data: Buffer.concat(frames), replies };
+  return { template: FrameTemplate.of(...messages), replies };
 }
 
 const PROTOCOL = {
@@ -92,17 +81,7 @@ export function shortExchange(): ExchangeScript {
 
 /** The frames that open a stream and take the first step. */
 export function openingFrames(id: number, script: ExchangeScript): Buffer {
-  const head = frame(FrameType.Headers, Flag.EndHeaders, id, EXT_PROC_HEAD);
-  return withId(Buffer.concat([head, script[0]!.data]), id);
-}
-
-/** A copy of frames, all of one stream. */
-function withId(frames: Buffer, id: number): Buffer {
-  const copy = Buffer.from(frames);
-  for (let at = 0; at < copy.length; at += FRAME_HEADER_BYTES + copy.readUIntBE(at, 3)) {
-    copy.writeUInt32BE(id, at + 5);
-  }
-  return copy;
+  return Buffer.concat([headers(id, 0, EXT_PROC_HEAD), script[0]!.template.stamped(id)]);
 }
 
 interface OpenExchange {
@@ -116,7 +95,6 @@ export class H2Exchanges {
   readonly #socket: Socket;
   readonly #script: ExchangeScript;
   readonly #expected: string;
-  readonly #template: Buffer;
   readonly #open = new Map<number, OpenExchange>();
   #nextId = 1;
   #left: Buffer = Buffer.alloc(0);
@@ -128,7 +106,6 @@ export class H2Exchanges {
     this.#socket = socket;
     this.#script = script;
     this.#expected = expected;
-    this.#template = openingFrames(1, script);
     socket.on("data", (chunk: Buffer) => this.#read(chunk));
     socket.on("error", () => {});
     socket.on("close", () => {
@@ -165,7 +142,7 @@ export class H2Exchanges {
     this.#nextId += 2;
     const startedAtMs = performance.now();
     this.#open.set(id, { startedAtMs, onEnd, received: Buffer.alloc(0), stepAt: 0 });
-    this.#send(withId(this.#template, id));
+    this.#send(openingFrames(id, this.#script));
   }
 
   /** Gives up exchanges that are older than this. */
@@ -243,7 +220,7 @@ export class H2Exchanges {
     exchange.stepAt++;
     const next = this.#script[exchange.stepAt];
     if (next !== undefined) {
-      this.#send(withId(next.data, id));
+      this.#send(next.template.stamped(id));
       return;
     }
     this.#reset(id);

@@ -89,3 +89,15 @@ export class ReferenceEncoder {
     while (bytes() > this.#bytesMax) this.table.pop();
   }
 }
+
+/** Opens a stream of an unknown method whose path of 1,024 bytes goes into the table, with the content type behind it. */
+export const LONG_PATH_HEAD: Buffer = Buffer.concat([
+  // Literals with indexing: :path (4), 1024 bytes in three; content-type (31) as a string of 16.
+  Buffer.from([0x83, 0x86, 0x44, 0x7f, 0x81, 0x07]),
+  Buffer.from("/none"),
+  Buffer.alloc(1019, 0xe9),
+  Buffer.from([0x5f, 0x10]),
+  Buffer.from("application/grpc"),
+]);
+/** The same by the names that are then in the table, in four bytes. */
+export const LONG_PATH_AGAIN: Buffer = Buffer.from([0x83, 0x86, 0xbf, 0xbe]);

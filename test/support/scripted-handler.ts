@@ -11,6 +11,7 @@ import {
   type GrpcStream,
   type GrpcStreamHandler,
 } from "../../src/ingress/transport.ts";
+import { grpcFrame } from "./grpc-frame.ts";
 
 const MESSAGE_BYTES_MAX = 16 << 20;
 /** Replies of one script may share this. */
@@ -25,13 +26,6 @@ export interface Script {
   readonly replies: readonly number[];
   /** What follows the last reply, and the half-close in the case of `each`. */
   readonly ending: "ok" | "fail" | "never";
-}
-
-/** A gRPC frame around a message. */
-export function grpcFrame(message: Uint8Array): Buffer {
-  const prefix = Buffer.alloc(5);
-  prefix.writeUInt32BE(message.length, 1);
-  return Buffer.concat([prefix, message]);
 }
 
 /** What comes back as reply number `index` of so many bytes. */

@@ -4,6 +4,7 @@
  * @module
  */
 import { afterEach, describe, expect, test, vi } from "vitest";
+import { data, headers, ping, update } from "../../../test/support/h2-frames.ts";
 import { MemoryPeer } from "../../../test/support/h2-memory.ts";
 import { GRPC_HEAD } from "../../../test/support/h2-peer.ts";
 import {
@@ -20,12 +21,6 @@ import {
 import { literal } from "./hpack.ts";
 import { h2Limits } from "./limits.ts";
 
-const headers = (id: number, flags = 0, block: Buffer = GRPC_HEAD): Buffer =>
-  frame(FrameType.Headers, Flag.EndHeaders | flags, id, block);
-const data = (id: number, bytes: Uint8Array | string, flags = 0): Buffer =>
-  frame(FrameType.Data, flags, id, Buffer.from(bytes));
-const ping = (): Buffer => frame(FrameType.Ping, 0, 0, Buffer.alloc(8));
-const update = (id: number, by: number): Buffer => u32Frame(FrameType.WindowUpdate, id, by);
 const headOf = (fields: readonly (readonly [string, string])[], method = 0x83): Buffer =>
   Buffer.concat([
     Buffer.from([method, 0x86]),

@@ -5,13 +5,13 @@
  */
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
+import { data, headers, update } from "../../../test/support/h2-frames.ts";
 import { MemoryPeer } from "../../../test/support/h2-memory.ts";
-import { GRPC_HEAD, type SeenFrame } from "../../../test/support/h2-peer.ts";
+import type { SeenFrame } from "../../../test/support/h2-peer.ts";
 import {
   Flag,
   FRAME_BYTES_MAX,
   FrameType,
-  frame,
   H2Error,
   Setting,
   settingsFrame,
@@ -20,11 +20,6 @@ import {
 } from "./frames.ts";
 import { h2Limits } from "./limits.ts";
 
-const headers = (id: number, flags = 0): Buffer =>
-  frame(FrameType.Headers, Flag.EndHeaders | flags, id, GRPC_HEAD);
-const data = (id: number, bytes: Uint8Array, flags = 0): Buffer =>
-  frame(FrameType.Data, flags, id, bytes);
-const update = (id: number, by: number): Buffer => u32Frame(FrameType.WindowUpdate, id, by);
 const initialWindow = (value: number): Buffer =>
   settingsFrame([[Setting.InitialWindowSize, value]]);
 

@@ -2,23 +2,13 @@
  * Every limit of a connection: filled to its bound without a word, exceeded with the right code, and counted by its name.
  */
 import { describe, expect, test } from "vitest";
+import { headers, ping, reset, update } from "../../../test/support/h2-frames.ts";
 import { MemoryPeer } from "../../../test/support/h2-memory.ts";
 import { GRPC_HEAD } from "../../../test/support/h2-peer.ts";
-import {
-  Flag,
-  FrameType,
-  frame,
-  H2Error,
-  Setting,
-  settingsFrame,
-  u32Frame,
-  WINDOW_MAX,
-} from "./frames.ts";
+import { Flag, FrameType, frame, H2Error, Setting, settingsFrame, WINDOW_MAX } from "./frames.ts";
 import { hpackLimits, literal } from "./hpack.ts";
 import { type H2LimitName, h2Limits } from "./limits.ts";
 
-const headers = (id: number, flags = 0, block: Buffer = GRPC_HEAD): Buffer =>
-  frame(FrameType.Headers, Flag.EndHeaders | flags, id, block);
 const repeated = (count: number, make: (i: number) => Buffer): Buffer =>
   Buffer.concat(Array.from({ length: count }, (_, i) => make(i)));
 const exceededBy = (peer: MemoryPeer): Partial<Record<H2LimitName, number>> =>
@@ -30,8 +20,8 @@ const sweep = (peer: MemoryPeer, ms: number): void => {
 describe("frames that ask for work and carry nothing", () => {
   const ids = (i: number): number => 2 * i + 3;
   const one: readonly [H2LimitName, (i: number) => Buffer][] = [
-    ["ping", () => frame(FrameType.Ping, 0, 0, Buffer.alloc(8))],
-    ["ping", () => frame(FrameType.Ping, Flag.Ack, 0, Buffer.alloc(8))],
+    ["ping", () => ping()],
+    ["ping", () => ping(Flag.Ack)],
     ["settings", () => settingsFrame([])],
     ["settings", () => frame(FrameType.Settings, Flag.Ack, 0, Buffer.alloc(0))],
     ["empty-data", () => frame(FrameType.Data, 0, 1, Buffer.alloc(0))],
@@ -39,15 +29,12 @@ describe("frames that ask for work and carry nothing", () => {
       "empty-data",
       () => frame(FrameType.Data, 0x8, 1, Buffer.concat([Buffer.of(255), Buffer.alloc(255)])),
     ],
-    ["window-update", () => u32Frame(FrameType.WindowUpdate, 0, 1)],
+    ["window-update", () => update(0, 1)],
     ["priority", () => frame(FrameType.Priority, 0, 1, Buffer.alloc(5))],
     ["other-frame", () => frame(0xee, 0, 0, Buffer.alloc(1))],
     ["other-frame", () => frame(FrameType.Goaway, 0, 0, Buffer.alloc(8))],
-    ["stray-resets", () => u32Frame(FrameType.RstStream, 1, H2Error.Cancel)],
-    [
-      "forced-resets",
-      (i) => Buffer.concat([headers(ids(i)), u32Frame(FrameType.WindowUpdate, ids(i), 0)]),
-    ],
+    ["stray-resets", () => reset(1, H2Error.Cancel)],
+    ["forced-resets", (i) => Buffer.concat([headers(ids(i)), update(ids(i), 0)])],
   ];
 
   test.each(one)("%s: a burst is let pass, a flood ends the connection", async (name, make) => {
@@ -73,10 +60,7 @@ describe("frames that ask for work and carry nothing", () => {
       peer.send(headers(ids(i), Flag.EndStream));
       const { stream } = peer.handlers.at(-1)!;
       stream.write([Buffer.from("answer")], 6);
-      peer.send(
-        u32Frame(FrameType.WindowUpdate, 0, 6),
-        u32Frame(FrameType.WindowUpdate, ids(i), 6),
-      );
+      peer.send(update(0, 6), update(ids(i), 6));
       stream.end();
     }
     expect([peer.goawayCode, exceededBy(peer)]).toEqual([-1, {}]);
@@ -85,7 +69,7 @@ describe("frames that ask for work and carry nothing", () => {
 
 describe("resets", () => {
   const opened = (i: number): Buffer =>
-    Buffer.concat([headers(2 * i + 1), u32Frame(FrameType.RstStream, 2 * i + 1, H2Error.Cancel)]);
+    Buffer.concat([headers(2 * i + 1), reset(2 * i + 1, H2Error.Cancel)]);
 
   test("before any answer end the connection when they are many", async () => {
     const peer = await MemoryPeer.open();
@@ -106,10 +90,7 @@ describe("resets", () => {
     for (let i = 0; i < 20 * h2Limits.resetBucket; i++) {
       peer.send(headers(2 * i + 1));
       peer.handlers.pop()!.stream.write([Buffer.from("answer")], 6);
-      peer.send(
-        u32Frame(FrameType.WindowUpdate, 0, 6),
-        u32Frame(FrameType.RstStream, 2 * i + 1, H2Error.Cancel),
-      );
+      peer.send(update(0, 6), reset(2 * i + 1, H2Error.Cancel));
     }
     expect([peer.goawayCode, peer.stats.streams, exceededBy(peer)]).toEqual([-1, 0, {}]);
   });
@@ -150,7 +131,7 @@ test("streams beyond the setting are refused, and taken again when others have e
   expect(peer.handlers).toHaveLength(max);
   peer.send(headers(2 * max + 1));
   expect(peer.resetsOf(2 * max + 1)).toEqual([H2Error.RefusedStream]);
-  peer.send(u32Frame(FrameType.RstStream, 1, H2Error.Cancel), headers(2 * max + 3));
+  peer.send(reset(1, H2Error.Cancel), headers(2 * max + 3));
   expect(peer.handlers).toHaveLength(max + 1);
   expect(exceededBy(peer)).toEqual({ streams: 1 });
 });
@@ -201,7 +182,6 @@ describe("time", () => {
   test("an idle connection is drained in two phases, so that nothing that crosses is lost", async () => {
     const peer = await MemoryPeer.open();
     peer.send(ack);
-    const ping = (): Buffer => frame(FrameType.Ping, 0, 0, Buffer.alloc(8));
     for (let at = 0; at <= idleMs; at += sweepMs) {
       if (at % keepAliveMs === 0) peer.send(ping());
       peer.connection.sweep();
@@ -222,7 +202,7 @@ describe("time", () => {
     for (const { stream } of [stalled!, slow!]) stream.write([Buffer.alloc(100)], 100);
     for (let at = 0; at <= stallMs; at += sweepMs) {
       peer.connection.sweep();
-      peer.send(u32Frame(FrameType.WindowUpdate, 3, 1)); // slow, but not dead
+      peer.send(update(3, 1)); // slow, but not dead
     }
     await peer.settle();
     expect(peer.resetsOf(1)).toEqual([H2Error.EnhanceYourCalm]);
@@ -239,7 +219,7 @@ describe("time", () => {
     peer.handlers[0]!.stream.write([Buffer.alloc(10_000)], 10_000);
     await peer.settle();
     for (let at = 0; at <= stallMs; at += sweepMs) {
-      peer.send(frame(FrameType.Ping, 0, 0, Buffer.alloc(8)));
+      peer.send(ping());
       peer.connection.sweep();
     }
     await peer.settle();

@@ -6,6 +6,7 @@
 import fc from "fast-check";
 import { afterEach, describe, expect, test } from "vitest";
 import { until } from "../../../test/support/deadline.ts";
+import { data, headers } from "../../../test/support/h2-frames.ts";
 import { GRPC_HEAD, H2Peer } from "../../../test/support/h2-peer.ts";
 import type { GrpcStream, GrpcStreamHandler } from "../transport.ts";
 import {
@@ -92,11 +93,6 @@ async function start(Handler: typeof Echo = Echo): Promise<Rig> {
     },
   };
 }
-
-const headers = (id: number, flags = 0): Buffer =>
-  frame(FrameType.Headers, Flag.EndHeaders | flags, id, GRPC_HEAD);
-const data = (id: number, bytes: Uint8Array, flags = 0): Buffer =>
-  frame(FrameType.Data, flags, id, bytes);
 
 describe("an exchange", () => {
   test("is the same wherever its bytes are cut", async () => {

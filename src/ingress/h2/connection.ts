@@ -34,12 +34,7 @@ import {
   hpackLimits,
   type RequestHead,
 } from "./hpack.ts";
-import {
-  HttpRefusal,
-  METHOD_NOT_ALLOWED,
-  type Refusal,
-  UNSUPPORTED_MEDIA_TYPE,
-} from "./http-refusal.ts";
+import { HttpRefusal, METHOD_NOT_ALLOWED, UNSUPPORTED_MEDIA_TYPE } from "./http-refusal.ts";
 import { type ExceededLimits, type H2LimitName, h2Limits } from "./limits.ts";
 import { Patience } from "./patience.ts";
 import { ResetIds } from "./reset-ids.ts";
@@ -534,8 +529,8 @@ export class H2Connection implements FrameSink, StreamOwner {
   }
 
   /** Answers that cost us and nobody needs have a price, whoever resets them then. */
-  #refuse(stream: H2Stream, refusal: Refusal): void {
-    if (this.#afford("refusals")) stream.handler = new HttpRefusal(stream, refusal);
+  #refuse(stream: H2Stream, head: Buffer): void {
+    if (this.#afford("refusals")) stream.handler = new HttpRefusal(stream, head);
   }
 
   #accept(path: string, stream: H2Stream): void {

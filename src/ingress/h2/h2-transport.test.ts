@@ -8,11 +8,12 @@ import net from "node:net";
 import tls from "node:tls";
 import { afterEach, describe, expect, test, vi } from "vitest";
 import { until } from "../../../test/support/deadline.ts";
+import { headers } from "../../../test/support/h2-frames.ts";
 import { MemoryHandler } from "../../../test/support/h2-memory.ts";
-import { GRPC_HEAD, H2Peer } from "../../../test/support/h2-peer.ts";
+import { H2Peer } from "../../../test/support/h2-peer.ts";
 import { createSelfSignedPair } from "../self-signed.ts";
 import type { AcceptStream } from "../transport.ts";
-import { Flag, FrameType, frame, Setting, settingsFrame } from "./frames.ts";
+import { FrameType, Setting, settingsFrame } from "./frames.ts";
 import { H2Transport, type H2TransportOptions } from "./h2-transport.ts";
 import { h2Limits } from "./limits.ts";
 
@@ -57,9 +58,6 @@ async function connectPeer(port: number): Promise<H2Peer> {
   cleanUps.push(() => peer.close());
   return peer;
 }
-
-const requestHead = (id: number): Buffer =>
-  frame(FrameType.Headers, Flag.EndHeaders, id, GRPC_HEAD);
 
 function waitFor(condition: () => boolean, what: string): Promise<true> {
   return until(() => condition() || null, WAIT_MS, what, 1);
@@ -312,7 +310,7 @@ describe("bounds over all connections", () => {
     const { port, transport, handlers } = await start();
     const peers = [await connectPeer(port), await connectPeer(port)];
     for (const [i, peer] of peers.entries()) {
-      peer.send(settingsFrame([[Setting.InitialWindowSize, 0]]), requestHead(1));
+      peer.send(settingsFrame([[Setting.InitialWindowSize, 0]]), headers(1));
       await waitFor(() => handlers.length === i + 1, "an open stream");
     }
     const piece = Buffer.alloc(1 << 20);

@@ -6,34 +6,29 @@ import type { GrpcStreamHandler } from "../transport.ts";
 import { literal } from "./hpack.ts";
 import type { H2Stream } from "./stream.ts";
 
-export interface Refusal {
-  readonly head: Buffer;
-  readonly body: Buffer;
-}
-
 const PLAIN_TEXT = literal("content-type", "text/plain");
 const BODY = Buffer.from("this port speaks gRPC: POST with content-type application/grpc\n");
 
-function refusal(status: string): Refusal {
-  return { head: Buffer.concat([literal(":status", status), PLAIN_TEXT]), body: BODY };
-}
-
-export const METHOD_NOT_ALLOWED: Refusal = refusal("405");
-export const UNSUPPORTED_MEDIA_TYPE: Refusal = refusal("415");
+/** Heads of the answers. */
+export const METHOD_NOT_ALLOWED: Buffer = Buffer.concat([literal(":status", "405"), PLAIN_TEXT]);
+export const UNSUPPORTED_MEDIA_TYPE: Buffer = Buffer.concat([
+  literal(":status", "415"),
+  PLAIN_TEXT,
+]);
 
 export class HttpRefusal implements GrpcStreamHandler {
   readonly #stream: H2Stream;
-  readonly #refusal: Refusal;
+  readonly #head: Buffer;
 
-  constructor(stream: H2Stream, refusal: Refusal) {
+  constructor(stream: H2Stream, head: Buffer) {
     this.#stream = stream;
-    this.#refusal = refusal;
+    this.#head = head;
   }
 
   data(): void {}
 
   halfClose(): void {
-    this.#stream.endPlain(this.#refusal.head, this.#refusal.body);
+    this.#stream.endPlain(this.#head, BODY);
   }
 
   closed(): void {}

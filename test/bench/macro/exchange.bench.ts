@@ -12,6 +12,7 @@ import { delay } from "../../support/deadline.ts";
 import { type RunningEndpointPicker, startEndpointPicker } from "../../support/endpoint-picker.ts";
 import { parseExposition, sumOf } from "../../support/exposition.ts";
 import { ExtProcClient } from "../../support/ext-proc-client.ts";
+import { median } from "../../support/median.ts";
 import { serveMetricsPages } from "../../support/metrics-page.ts";
 
 const ENDPOINTS = 8;
@@ -151,10 +152,6 @@ async function echoUsage(child: ChildProcess): Promise<Usage> {
   child.send("usage");
   const [usage] = (await once(child, "message")) as [Usage];
   return usage;
-}
-
-function median(values: readonly number[]): number {
-  return [...values].sort((a, b) => a - b)[values.length >> 1]!;
 }
 
 function percentile(values: readonly number[], share: number): number {
