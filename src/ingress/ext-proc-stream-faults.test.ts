@@ -2,6 +2,7 @@
  * Exchanges that do not go well: refusals, limits, broken messages, faults of ours, and every way to end early. Whatever
  * happens, what was held is given back once.
  */
+import { setImmediate } from "node:timers/promises";
 import { describe, expect, test } from "vitest";
 import type { Outcome } from "../../scheduler/index.ts";
 import {
@@ -25,6 +26,11 @@ import type { OutcomeSink } from "./scheduler-port.ts";
 
 const KIB = 1024;
 const MIB = 1024 * KIB;
+
+/** A body this long is looked at over several turns. */
+async function longWorkDone(exchange: Exchange): Promise<void> {
+  while (exchange.stream.segments.length === 0) await setImmediate();
+}
 
 describe("requests that are refused", () => {
   const refusals: readonly (readonly [
@@ -192,7 +198,7 @@ describe("requests that are refused", () => {
 });
 
 describe("large things", () => {
-  test("a body of 20 MB goes back untouched", () => {
+  test("a body of 20 MB goes back untouched", async () => {
     const { open, held } = ingressSetup();
     const exchange = open().requestHeaders(post(CHAT));
     const body = chatBody(20_000_000);
@@ -200,9 +206,99 @@ describe("large things", () => {
       exchange.requestBody(body.subarray(at, at + 48 * KIB));
     }
     exchange.requestBody("", true);
+    await longWorkDone(exchange);
     expect(exchange.body("requestBody").equals(body)).toBe(true);
     expect(exchange.pick().set["content-length"]).toBe(String(body.length));
     expect(held().bodyBytes).toBe(0);
+  });
+
+  test("a short request is answered before the long one that came first", async () => {
+    const { open } = ingressSetup();
+    const long = open()
+      .requestHeaders(post(CHAT))
+      .requestBody(chatBody(5 * MIB), true);
+    const short = open().requestHeaders(post(CHAT)).requestBody(chatBody(), true);
+    expect(short.pick().destination).not.toBe("");
+    expect(long.replies()).toEqual([]);
+    await longWorkDone(long);
+    expect(long.pick().destination).not.toBe("");
+  });
+
+  test("a long prompt is found in the cache that it has filled, however it was cut", async () => {
+    const { open, context } = ingressSetup();
+    const hashes: unknown[] = [];
+    const { port } = context;
+    const submit = port.submit.bind(port);
+    port.submit = (request, subset, sink) => {
+      hashes.push(request.blockHashes);
+      submit(request, subset, sink);
+    };
+    const body = chatBody(2 * MIB);
+    const whole = open().requestHeaders(post(CHAT)).requestBody(body, true);
+    await longWorkDone(whole);
+    const cut = open().requestHeaders(post(CHAT));
+    cut.requestBody(body.subarray(0, MIB)).requestBody(body.subarray(MIB), true);
+    await longWorkDone(cut);
+    expect(hashes[1]).toEqual(hashes[0]);
+  });
+
+  test.each([0, 1, 2, 3, 4])(
+    "one that is cancelled after %d turns of its work leaves nothing",
+    async (turns) => {
+      const { open, held } = ingressSetup();
+      const exchange = open()
+        .requestHeaders(post(CHAT))
+        .requestBody(chatBody(5 * MIB), true);
+      for (let i = 0; i < turns; i++) await setImmediate();
+      exchange.cancel();
+      await setImmediate();
+      await setImmediate();
+      expect(held()).toEqual(NOTHING_HELD);
+      expect(exchange.stream.lateCalls).toBe(0);
+    },
+  );
+
+  test("a long body without a model is refused", async () => {
+    const { open, held } = ingressSetup();
+    const body = `{"prompt":"${"x".repeat(2 * MIB)}"}`;
+    const exchange = open().requestHeaders(post("/v1/completions")).requestBody(body, true);
+    await longWorkDone(exchange);
+    expect(exchange.rejection()).toMatchObject({
+      http: 400,
+      text: expect.stringMatching(/model not found/),
+    });
+    exchange.cancel();
+    expect(held()).toEqual(NOTHING_HELD);
+  });
+
+  test("a long one whose pick throws is refused, and the next is served", async () => {
+    let isBroken = true;
+    const { open, held, faults } = ingressSetup({
+      wrapPort: (port) => ({
+        ...port,
+        hashPlans: port.hashPlans,
+        submit: (...args) => {
+          if (isBroken) throw new Error("broken");
+          port.submit(...args);
+        },
+        complete: (...args) => port.complete(...args),
+      }),
+    });
+    const first = open()
+      .requestHeaders(post(CHAT))
+      .requestBody(chatBody(2 * MIB), true);
+    await longWorkDone(first);
+    expect(first.rejection()).toMatchObject({ http: 500 });
+    expect(faults).toHaveLength(1);
+    isBroken = false;
+    const second = open()
+      .requestHeaders(post(CHAT))
+      .requestBody(chatBody(2 * MIB), true);
+    await longWorkDone(second);
+    expect(second.pick().destination).not.toBe("");
+    first.cancel();
+    second.cancel();
+    expect(held()).toEqual(NOTHING_HELD);
   });
 
   test("100,000 headers are refused with 431", () => {

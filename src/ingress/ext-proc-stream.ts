@@ -54,7 +54,8 @@ import {
 } from "../errors.ts";
 import type { RequestLabels } from "../metrics/request-metrics.ts";
 import { rewriteModel } from "../request/model-rewrite.ts";
-import type { Parser } from "../request/parsers/parser.ts";
+import type { ParsedBody, Parser } from "../request/parsers/parser.ts";
+import { runSteps, type Steps } from "../request/steps.ts";
 import { bodyLength } from "../request/work-area.ts";
 import { BodyBuffer } from "./body-buffer.ts";
 import {
@@ -65,6 +66,7 @@ import {
   writeUnchangedReply,
 } from "./body-mode.ts";
 import type { IngressContext } from "./ingress-context.ts";
+import type { LongWorkOwner } from "./long-work.ts";
 import { type Refusal, requestFacts } from "./request-facts.ts";
 import { RequestHeaders } from "./request-headers.ts";
 import { ResponseHalf } from "./response-half.ts";
@@ -80,7 +82,10 @@ const NO_MUTATION = { set: [], remove: [] } as const;
 /** A body that no parser reads is passed on once this much has come, so that uploads are not held back. */
 const UNPARSED_HOLD_BYTES_MAX = 256 * 1024;
 
-export class ExtProcStream implements GrpcStreamHandler, OutcomeSink {
+/** Facts of a larger body are taken over several turns of the event loop; at this size they take about a millisecond. */
+const LONG_BODY_BYTES_MIN = 1024 * 1024;
+
+export class ExtProcStream implements GrpcStreamHandler, OutcomeSink, LongWorkOwner {
   readonly #stream: GrpcStream;
   readonly #context: IngressContext;
   readonly #frames: GrpcFrameReader;
@@ -112,6 +117,10 @@ export class ExtProcStream implements GrpcStreamHandler, OutcomeSink {
     this.#body = new BodyBuffer(context.bodyBudget, context.limits.requestBodyBytesMax);
     this.#response = new ResponseHalf(context);
     context.openStreams++;
+  }
+
+  get isFinished(): boolean {
+    return this.#isFinished;
   }
 
   data(chunk: Uint8Array): void {
@@ -358,8 +367,27 @@ export class ExtProcStream implements GrpcStreamHandler, OutcomeSink {
   /** @param parser null = the pick is made on headers alone */
   #submit(parser: Parser | null): void {
     this.#requestPhase = "submitted";
-    const { metrics, parsed, port } = this.#context;
-    const request = this.#requestFacts(parser);
+    const { longWork, parsed } = this.#context;
+    if (parser?.needsBody && this.#body.byteLength > LONG_BODY_BYTES_MIN) longWork.add(this);
+    else this.#submitFacts(runSteps(this.#requestFacts(parser, parsed)), parsed);
+  }
+
+  /** Takes the facts of a body so large that others would wait too long for them. */
+  *beginWork(): Steps<void> {
+    const { parsedLong } = this.#context;
+    const request = yield* this.#requestFacts(this.#parser, parsedLong);
+    yield;
+    this.#submitFacts(request, parsedLong);
+    this.#context.reply.flush(this.#stream);
+  }
+
+  onWorkFault(error: unknown): void {
+    this.#onFault(error);
+    this.#context.reply.flush(this.#stream);
+  }
+
+  #submitFacts(request: InferenceRequest | Refusal, parsed: ParsedBody): void {
+    const { metrics, port } = this.#context;
     if (!(request instanceof InferenceRequest)) {
       this.#reject(request.code, request.detail);
       return;
@@ -377,22 +405,25 @@ export class ExtProcStream implements GrpcStreamHandler, OutcomeSink {
     this.#isSubmitting = false;
   }
 
-  #requestFacts(parser: Parser | null): InferenceRequest | Refusal {
+  *#requestFacts(parser: Parser | null, parsed: ParsedBody): Steps<InferenceRequest | Refusal> {
     let facts: InferenceRequest | Refusal;
     try {
-      facts = this.#factsBy(parser);
+      facts = yield* this.#factsBy(parser, parsed);
     } catch (error) {
       // A gateway that has sent body bytes can not fail open: the request goes on without facts.
       this.#context.onFault(error);
-      return this.#factsBy(null);
+      return yield* this.#factsBy(null, parsed);
     }
     // A gateway that sends what it could hold of a body cuts it anywhere.
     const isCut = this.#requestBodyMode === BodyMode.BufferedPartial && this.#requestEnd === "open";
-    return isCut && !(facts instanceof InferenceRequest) ? this.#factsBy(null) : facts;
+    return isCut && !(facts instanceof InferenceRequest)
+      ? yield* this.#factsBy(null, parsed)
+      : facts;
   }
 
-  #factsBy(parser: Parser | null): InferenceRequest | Refusal {
-    return requestFacts(this.#context, this.#headers!, parser, this.#body, this.#startedAtMs);
+  #factsBy(parser: Parser | null, parsed: ParsedBody): Steps<InferenceRequest | Refusal> {
+    const headers = this.#headers!;
+    return requestFacts(this.#context, parsed, headers, parser, this.#body, this.#startedAtMs);
   }
 
   #onOutcome(outcome: Outcome): void {

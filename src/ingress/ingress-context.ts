@@ -9,6 +9,7 @@ import type { RequestMetrics } from "../metrics/request-metrics.ts";
 import { ParsedBody } from "../request/parsers/parser.ts";
 import type { ParserTable } from "../request/parsers/registry.ts";
 import { BodyBudget } from "./body-buffer.ts";
+import { LongWork } from "./long-work.ts";
 import { ReplyBuffer } from "./reply-buffer.ts";
 import type { SchedulerPort } from "./scheduler-port.ts";
 
@@ -64,6 +65,9 @@ export class IngressContext {
   readonly reply = new ReplyBuffer();
   readonly message = new ProcessingRequest();
   readonly parsed = new ParsedBody();
+  readonly longWork = new LongWork();
+  /** The same as `parsed` for long work, which keeps it over several turns. */
+  readonly parsedLong = new ParsedBody();
   readonly modelHashes = new ModelHashes();
   readonly bodyBudget: BodyBudget;
   /** Exchanges open now. */

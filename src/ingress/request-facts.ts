@@ -5,8 +5,9 @@
 import { InferenceRequest } from "../../scheduler/index.ts";
 import type { ErrorCode } from "../errors.ts";
 import { openaiLimits } from "../request/parsers/openai.ts";
-import type { Parser } from "../request/parsers/parser.ts";
+import type { ParsedBody, Parser } from "../request/parsers/parser.ts";
 import { hashPrompt } from "../request/prompt-blocks.ts";
+import type { Steps } from "../request/steps.ts";
 import type { BodyBuffer } from "./body-buffer.ts";
 import type { IngressContext } from "./ingress-context.ts";
 import type { RequestHeaders } from "./request-headers.ts";
@@ -21,25 +22,29 @@ const DEFAULT_FAIRNESS_ID = "default-flow";
 const NO_HASHES: InferenceRequest["blockHashes"] = [];
 
 /**
- * Takes the facts of a request. What the parser has found stays in `context.parsed` until the next request.
+ * Takes the facts of a request, in steps.
  *
+ * @param parsed filled with what the parser has found
  * @param parser null = the request is routed on its headers, whatever has come of the body
  * @param body what has come of it
  */
-export function requestFacts(
+export function* requestFacts(
   context: IngressContext,
+  parsed: ParsedBody,
   headers: RequestHeaders,
   parser: Parser | null,
   body: BodyBuffer,
   arrivedAtMs: number,
-): InferenceRequest | Refusal {
-  const { parsed } = context;
+): Steps<InferenceRequest | Refusal> {
   parsed.reset();
   let targetModel = "";
   let promptTokens = 0;
   let blockHashes = NO_HASHES;
   if (parser?.needsBody) {
-    const problem = parser.parse(body.pieces, headers.path, parsed);
+    const { pieces } = body;
+    parsed.scan.load(pieces);
+    yield;
+    const problem = parser.parse(pieces, headers.path, parsed);
     if (problem !== null) return { code: "EPP_REQUEST_BODY_INVALID", detail: problem.message };
     targetModel = headers.modelRewrite || parsed.model;
     if (targetModel === "") return { code: "EPP_REQUEST_NO_MODEL", detail: "" };
@@ -48,7 +53,8 @@ export function requestFacts(
       const bytes = Buffer.byteLength(targetModel);
       if (bytes > modelNameBytesMax) return nameTooLong(bytes, modelNameBytesMax);
     }
-    const prompt = hashPrompt(parsed, body.pieces, context.port.hashPlans, targetModel);
+    yield;
+    const prompt = yield* hashPrompt(parsed, pieces, context.port.hashPlans, targetModel);
     promptTokens = prompt.promptTokens;
     blockHashes = prompt.blockHashes;
   }

@@ -5,6 +5,7 @@ import { defaultMediaEstimate } from "./media-tokens.ts";
 import { openaiParser } from "./parsers/openai.ts";
 import { ParsedBody } from "./parsers/parser.ts";
 import { hashPrompt, type PromptFacts, promptLimits } from "./prompt-blocks.ts";
+import { runSteps } from "./steps.ts";
 
 const parsed = new ParsedBody();
 
@@ -24,7 +25,7 @@ function facts(
   const bytes = Buffer.from(body as string);
   parsed.reset();
   expect(openaiParser.parse(bytes, path, parsed)).toBeNull();
-  return hashPrompt(parsed, bytes, plans, model);
+  return runSteps(hashPrompt(parsed, bytes, plans, model));
 }
 
 /** Tokens of a text: four bytes each. */
@@ -61,7 +62,7 @@ describe("one prompt", () => {
     const hash = (model: string, salt?: string): string => {
       parsed.reset();
       openaiParser.parse(body, TEXT, parsed);
-      const { blockHashes } = hashPrompt(parsed, body, [plan(4)], model, salt);
+      const { blockHashes } = runSteps(hashPrompt(parsed, body, [plan(4)], model, salt));
       return blockHashesHex(blockHashes[0]!)[0]![0]!;
     };
     expect(hash("m")).toBe(hash("m", "s"));
@@ -78,12 +79,30 @@ describe("one prompt", () => {
     expect(blockHashes[0]!.partialTail[0]).toBe(1);
   });
 
+  test("a prompt of many steps has the hashes that it has in one", () => {
+    const text = Array.from({ length: 20_000 }, (_, i) => String(i)).join(" ");
+    const body = Buffer.from(JSON.stringify({ model: "m", prompt: text }));
+    const sizes = [1, 3];
+    const plans = sizes.map((size) => plan(size, Number.POSITIVE_INFINITY));
+    parsed.reset();
+    openaiParser.parse(body, TEXT, parsed);
+    const steps = hashPrompt(parsed, body, plans, "m");
+    let count = 0;
+    let step = steps.next();
+    for (; !step.done; step = steps.next()) count++;
+    expect(count).toBeGreaterThan(4);
+    for (const [i, size] of sizes.entries()) {
+      const expected = hashTokens([tokensOf(text)], "m", "", size, Number.POSITIVE_INFINITY, false);
+      expect(step.value.blockHashes[i]!.words).toEqual(expected.words);
+    }
+  });
+
   test("images take the tokens of the estimate that is given", () => {
     const body = Buffer.from('{"messages":[{"role":"u","content":[{"image_url":"x"}]}]}');
     parsed.reset();
     openaiParser.parse(body, CHAT, parsed);
     const estimate = { ...defaultMediaEstimate, imageTokens: 10 };
-    expect(hashPrompt(parsed, body, [], "m", "", estimate).promptTokens).toBe(11);
+    expect(runSteps(hashPrompt(parsed, body, [], "m", "", estimate)).promptTokens).toBe(11);
   });
 });
 
@@ -174,7 +193,7 @@ describe("nothing to hash", () => {
       blockHashes: [null, null],
     });
     parsed.reset();
-    expect(hashPrompt(parsed, Buffer.from("opaque"), [plan(4)], "m")).toEqual({
+    expect(runSteps(hashPrompt(parsed, Buffer.from("opaque"), [plan(4)], "m"))).toEqual({
       promptTokens: 0,
       blockHashes: [null],
     });
@@ -195,8 +214,8 @@ describe("hostile bodies", () => {
     parsed.reset();
     openaiParser.parse(body, TEXT, parsed);
     parsed.scan.area.load(Buffer.from('{"prompt":"another one","model":"m"}'));
-    expect(hashPrompt(parsed, body, [plan(1)], "m")).toEqual(expected);
-    expect(hashPrompt(parsed, body, [plan(1)], "m")).toEqual(expected);
+    expect(runSteps(hashPrompt(parsed, body, [plan(1)], "m"))).toEqual(expected);
+    expect(runSteps(hashPrompt(parsed, body, [plan(1)], "m"))).toEqual(expected);
   });
 
   test("a long salt and a long model name are hashed in full", () => {
@@ -232,8 +251,8 @@ describe("hostile bodies", () => {
         const body = Buffer.from(JSON.stringify({ ...members, tools }));
         parsed.reset();
         if (openaiParser.parse(body, path, parsed) !== null) return;
-        const found = hashPrompt(parsed, body, plans, "m");
-        expect(hashPrompt(parsed, body, plans, "m")).toEqual(found);
+        const found = runSteps(hashPrompt(parsed, body, plans, "m"));
+        expect(runSteps(hashPrompt(parsed, body, plans, "m"))).toEqual(found);
         found.blockHashes.forEach((hashes, i) => {
           if (hashes === null) return;
           hashed++;

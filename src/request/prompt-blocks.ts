@@ -6,6 +6,7 @@ import { type BlockHashes, type HashPlan, rootHash } from "../../scheduler/index
 import { defaultMediaEstimate, type MediaEstimate } from "./media-tokens.ts";
 import type { ParsedBody } from "./parsers/parser.ts";
 import { TAG_MIN } from "./prompt-format.ts";
+import type { Steps } from "./steps.ts";
 import { type BodyBytes, type WorkArea, workAreaLimits } from "./work-area.ts";
 
 export const promptLimits = {
@@ -21,6 +22,8 @@ export interface PromptFacts {
 }
 
 const TOKEN_BYTES = 4;
+/** About half a millisecond. */
+const BLOCKS_PER_STEP = 8192;
 const UTF8_BYTES_PER_UNIT = 3;
 const ROOT_LENGTHS_BYTES = 8;
 const NO_WORDS = new Uint32Array(0);
@@ -62,21 +65,33 @@ class BlockList {
   }
 
   /** Hashes the prompt in the stream: so many bytes long, written and padded up to address `end`. */
-  add(area: WorkArea, byteLength: number, end: number): void {
+  *add(area: WorkArea, byteLength: number, end: number): Steps<void> {
     const blockBytes = this.blockSizeTokens * TOKEN_BYTES;
     const blocks = Math.min(Math.ceil(byteLength / blockBytes), this.#blocksMax - this.#count);
     this.#reserve(this.#count + blocks);
     const { hasher } = area;
-    hasher.hashBlocks(
-      area.stream - hasher.inputAddress,
-      end - hasher.inputAddress,
-      blockBytes,
-      blocks,
-      this.#rootLo,
-      this.#rootHi,
-      this.#words,
-      this.#count * 2,
-    );
+    const words = this.#words;
+    let lo = this.#rootLo;
+    let hi = this.#rootHi;
+    for (let done = 0; done < blocks; ) {
+      const count = Math.min(blocks - done, BLOCKS_PER_STEP);
+      const at = (this.#count + done) * 2;
+      hasher.hashBlocks(
+        area.stream - hasher.inputAddress + done * blockBytes,
+        end - hasher.inputAddress,
+        blockBytes,
+        count,
+        lo,
+        hi,
+        words,
+        at,
+      );
+      done += count;
+      if (done === blocks) break;
+      lo = words[at + count * 2 - 2]!;
+      hi = words[at + count * 2 - 1]!;
+      yield;
+    }
     this.#count += blocks;
     this.#starts.push(this.#count);
     // padding makes a block partial too: a longer prompt will not have it
@@ -106,7 +121,7 @@ class BlockList {
 }
 
 /**
- * Takes the prompt facts of a body that was parsed into `parsed`.
+ * Takes the prompt facts of a body that was parsed into `parsed`, in steps: long prompts take milliseconds.
  *
  * A plan with `upstreamRoot` hashes the stream that llm-d-router's estimating back-end would make, the others the own
  * format (prompt-format.ts). Tokens are counted in the first plan's format.
@@ -115,28 +130,29 @@ class BlockList {
  * @param targetModel model after rewrite
  * @param cacheSalt   defaults to the body's own
  */
-export function hashPrompt(
+export function* hashPrompt(
   parsed: ParsedBody,
   body: BodyBytes,
   plans: readonly HashPlan[],
   targetModel: string,
   cacheSalt: string = parsed.cacheSalt,
   estimate: MediaEstimate = defaultMediaEstimate,
-): PromptFacts {
+): Steps<PromptFacts> {
   const blockHashes: (BlockHashes | null)[] = [];
   for (let i = 0; i < plans.length; i++) blockHashes.push(null);
   const { area } = parsed.scan;
   if (parsed.api === "none" || !area.load(body)) return { promptTokens: 0, blockHashes };
   if (!area.isUtf8) area.maskStrayBytes(TAG_MIN);
+  yield;
   const upstream = plans.length > 0 && plans[0]!.upstreamRoot;
-  const hashFormat = (isUpstream: boolean): number => {
+  let promptTokens = 0;
+  for (const isUpstream of [upstream, !upstream]) {
+    if (isUpstream !== upstream && !plans.some((plan) => plan.upstreamRoot === isUpstream)) break;
     const lists = listsOf(plans, isUpstream, targetModel, cacheSalt, area);
-    const tokens = readPrompts(parsed, isUpstream, lists, estimate);
+    const tokens = yield* readPrompts(parsed, isUpstream, lists, estimate);
     if (tokens > 0) give(plans, isUpstream, lists, blockHashes);
-    return tokens;
-  };
-  const promptTokens = hashFormat(upstream);
-  if (plans.some((plan) => plan.upstreamRoot !== upstream)) hashFormat(!upstream);
+    if (isUpstream === upstream) promptTokens = tokens;
+  }
   area.unload();
   return { promptTokens, blockHashes };
 }
@@ -172,12 +188,12 @@ function give(
 }
 
 /** Reads all prompts and hashes the first ones. @returns their tokens */
-function readPrompts(
+function* readPrompts(
   parsed: ParsedBody,
   upstream: boolean,
   lists: readonly BlockList[],
   estimate: MediaEstimate,
-): number {
+): Steps<number> {
   const { reader, stream, scan } = parsed;
   let cap = 0;
   for (const list of lists) cap = Math.max(cap, list.streamBytesMax);
@@ -191,6 +207,7 @@ function readPrompts(
     if (!isHashed) continue;
     const { byteLength } = stream;
     const end = stream.finish();
-    for (const list of lists) list.add(scan.area, byteLength, end);
+    yield;
+    for (const list of lists) yield* list.add(scan.area, byteLength, end);
   }
 }

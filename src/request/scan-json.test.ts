@@ -285,6 +285,16 @@ test("a buffer that is used again is read again", () => {
   expect(scan.text(Member.model)).toBe("b");
 });
 
+test("a body that was loaded before is scanned as it was then, once", () => {
+  const body = Buffer.from('{"model":"a"}');
+  scan.load(body);
+  body[10] = 0x62;
+  expect(scan.scan(body)).toBeNull();
+  expect(scan.text(Member.model)).toBe("a");
+  expect(scan.scan(body)).toBeNull();
+  expect(scan.text(Member.model)).toBe("b");
+});
+
 test("reset forgets the facts of the body before", () => {
   scanText('{"model":"a","stream":true}');
   expect(scan.text(Member.model)).toBe("a");

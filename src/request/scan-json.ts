@@ -44,6 +44,13 @@ const TOKENS_MAX = 2 ** 31 - 1;
 export class BodyScan {
   readonly area = new WorkArea();
   readonly #ranges = new Int32Array(table.size * 2).fill(-1);
+  #isLoaded = false;
+
+  /** Copies in the body that the next scan is for, which can then be a step of its own. */
+  load(body: BodyBytes): void {
+    this.area.unload();
+    this.#isLoaded = this.area.load(body);
+  }
 
   /**
    * Scans a body, which must not change until the facts have been taken.
@@ -52,7 +59,8 @@ export class BodyScan {
    */
   scan(body: BodyBytes): string | null {
     const { area } = this;
-    area.unload(); // the buffer may be one that was seen before, with other contents
+    if (!this.#isLoaded) area.unload(); // the buffer may be one that was seen before, with other contents
+    this.#isLoaded = false;
     if (!area.load(body)) {
       return `body of ${bodyLength(body)} bytes; at most ${workAreaLimits.bodyBytesMax} can be parsed`;
     }
@@ -69,6 +77,7 @@ export class BodyScan {
 
   reset(): void {
     this.#ranges.fill(-1);
+    this.#isLoaded = false;
     this.area.unload();
   }
 

@@ -167,7 +167,12 @@ export class MemoryPeer extends FrameLog {
 
   /** Waits for what the connection does on its own: a write outside of reading, the end of the socket. */
   async settle(): Promise<void> {
-    await setImmediate();
+    const { calls } = this.socket;
+    for (let seen = -1; seen !== calls.length; ) {
+      seen = calls.length;
+      await setImmediate();
+      await setImmediate(); // a turn that sends can be caused by the one before
+    }
   }
 
   /** Error code of the last GOAWAY; -1 = there was none. */

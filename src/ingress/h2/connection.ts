@@ -325,10 +325,17 @@ export class H2Connection implements FrameSink, StreamOwner {
   #onSocketDrained(): void {
     if (this.#isClosed) return;
     this.#backlogMs = 0;
+    // In a turn of its own: a kernel that takes megabytes at once would keep the other connections waiting for all of them.
+    if (this.#sender.blocked.size > 0) setImmediate(this.#pumpOn);
+    else this.#socket.resume();
+  }
+
+  readonly #pumpOn = (): void => {
+    if (this.#isClosed) return;
     this.#pumpBlocked();
     this.#sender.flush();
     this.#socket.resume();
-  }
+  };
 
   /** One write per turn: at the end of the read that caused it, else at the end of the current call chain. */
   #schedule(): void {

@@ -9,6 +9,7 @@ import type { HashPlan } from "../../../scheduler/index.ts";
 import { openaiParser } from "../../../src/request/parsers/openai.ts";
 import { ParsedBody } from "../../../src/request/parsers/parser.ts";
 import { hashPrompt } from "../../../src/request/prompt-blocks.ts";
+import { runSteps } from "../../../src/request/steps.ts";
 
 const PATH = "/v1/chat/completions";
 /** Upstream's defaults: blocks of 64 tokens, at most 131,072 tokens. */
@@ -59,7 +60,7 @@ const plans: readonly HashPlan[] = [
 function scanned(body: Uint8Array): Facts {
   parsed.reset();
   openaiParser.parse(body, PATH, parsed);
-  const { promptTokens, blockHashes } = hashPrompt(parsed, body, plans, parsed.model);
+  const { promptTokens, blockHashes } = runSteps(hashPrompt(parsed, body, plans, parsed.model));
   return {
     model: parsed.model,
     tokens: promptTokens,
