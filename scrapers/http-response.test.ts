@@ -162,3 +162,40 @@ test("any bytes give the same, however they are cut, and never throw", () => {
     { numRuns: 500 },
   );
 });
+
+test("a response reads the same behind any other, and behind itself", () => {
+  const heads = [
+    "HTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\nabc",
+    "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nab",
+    "HTTP/1.0 200 OK\r\ncontent-length: 3\r\n\r\nabc",
+    "HTTP/1.1 500 No\r\ncontent-length: 3\r\n\r\nabc",
+    "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\nabc",
+    "HTTP/1.1 204 No Content\r\n\r\n",
+    "HTTP/1.1 200 OK\r\n\r\nabc",
+    `${CHUNKED}3\r\nabc\r\n0\r\n\r\n`,
+    "HTTP/1.1 200 OK\r\ncontent-length: x\r\n\r\nabc",
+  ];
+  const response = fc.constantFrom(...heads);
+  fc.assert(
+    fc.property(response, response, fc.nat({ max: 20 }), (first, second, cut) => {
+      const bodies: string[] = [];
+      const reader = new ResponseReader((chunk, from, to) => {
+        bodies.push(chunk.toString("latin1", from, to));
+        return true;
+      });
+      for (const each of [first, second, second]) {
+        bodies.length = 0;
+        reader.reset();
+        const bytes = Buffer.from(each, "latin1");
+        const alone = read(each);
+        let state = reader.read(bytes, Math.min(cut, bytes.length));
+        if (state === "more") state = reader.read(bytes.subarray(cut), bytes.length - cut);
+        const { status, keepsAlive } = reader;
+        const seen = { state, status, keepsAlive, body: bodies.join(""), endsWell: reader.end() };
+        if (alone.state === "malformed") expect(seen.state).toBe("malformed");
+        else expect(seen).toEqual(alone);
+      }
+    }),
+    { numRuns: 500 },
+  );
+});

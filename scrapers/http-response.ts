@@ -39,6 +39,12 @@ export class ResponseReader {
   #headBytes = 0;
   /** Body or chunk bytes to come. */
   #left = 0;
+  /** The last final head, and what was found in it. */
+  #lastHead = "";
+  #lastStatus = 0;
+  #lastKeepsAlive = false;
+  #lastPhase: Phase = "head";
+  #lastLeft = 0;
 
   constructor(sink: BodySink) {
     this.#sink = sink;
@@ -114,7 +120,27 @@ export class ResponseReader {
     }
     const used = close + 4 - this.#line.length;
     this.#line = "";
-    return this.#takeHead(text.slice(0, close)) ? at + used : MALFORMED;
+    // As a rule it is the head of the answer before, but for a date that changes once a second.
+    if (text === this.#lastHead) this.#takeLastHead();
+    else if (!this.#takeHead(text.slice(0, close))) return MALFORMED;
+    else this.#remember(text);
+    return at + used;
+  }
+
+  #remember(head: string): void {
+    if (this.status === 0) return; // an interim response
+    this.#lastHead = head;
+    this.#lastStatus = this.status;
+    this.#lastKeepsAlive = this.keepsAlive;
+    this.#lastPhase = this.#phase;
+    this.#lastLeft = this.#left;
+  }
+
+  #takeLastHead(): void {
+    this.status = this.#lastStatus;
+    this.keepsAlive = this.#lastKeepsAlive;
+    this.#phase = this.#lastPhase;
+    this.#left = this.#lastLeft;
   }
 
   #takeHead(head: string): boolean {
