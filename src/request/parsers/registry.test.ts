@@ -146,3 +146,13 @@ test("the passthrough parser reads nothing", () => {
   expect(parsed.api).toBe("none");
   expect(parsed.model).toBe("");
 });
+
+test("docs/plugins.md has claims and protocols of every parser", () => {
+  const page = readFileSync(new URL("../../../docs/plugins.md", import.meta.url), "utf8");
+  const list = (names: readonly string[]): string => names.map((name) => `\`${name}\``).join(", ");
+  for (const { appProtocols, claims, type } of PARSERS) {
+    const taken = claims.length === 0 ? "what nobody claims" : list(claims);
+    const protocols = appProtocols === undefined ? "any" : list(appProtocols);
+    expect(page).toContain(`| \`${type}\` | ${taken} | ${protocols} |`);
+  }
+});
