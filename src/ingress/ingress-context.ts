@@ -9,6 +9,7 @@ import type { RequestMetrics } from "../metrics/request-metrics.ts";
 import { ParsedBody } from "../request/parsers/parser.ts";
 import type { ParserTable } from "../request/parsers/registry.ts";
 import { BodyBudget } from "./body-buffer.ts";
+import { BodyDecoder } from "./body-decoder.ts";
 import { LongWork } from "./long-work.ts";
 import { ReplyBuffer } from "./reply-buffer.ts";
 import type { SchedulerPort } from "./scheduler-port.ts";
@@ -66,6 +67,7 @@ export class IngressContext {
   readonly message = new ProcessingRequest();
   readonly parsed = new ParsedBody();
   readonly longWork = new LongWork();
+  readonly bodyDecoder = new BodyDecoder();
   /** The same as `parsed` for long work, which keeps it over several turns. */
   readonly parsedLong = new ParsedBody();
   readonly modelHashes = new ModelHashes();

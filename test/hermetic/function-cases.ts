@@ -18,7 +18,7 @@ export type FunctionPlayer = (raw: unknown) => string[];
 
 /** A parser that claims paths and reads nothing. */
 function claimant(type: string, claims: readonly string[]): Parser {
-  return { type, claims, needsBody: claims.length > 0, parse: () => null };
+  return { type, usage: "none", claims, needsBody: claims.length > 0, parse: () => null };
 }
 
 const ByPath = z.object({
