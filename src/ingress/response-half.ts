@@ -56,7 +56,9 @@ export class ResponseHalf {
     this.#phase = "open";
     const status = headers.get(HeaderId.status) ?? headers.getByName("status");
     this.#status = status === undefined ? 0 : Number.parseInt(status, 10) || 0;
-    writeHeadersReply(this.#context.reply.writer, Side.Response, NO_MUTATION, false, null);
+    const set = this.#flight?.responseHeaders ?? NO_MUTATION.set;
+    const mutation = set.length === 0 ? NO_MUTATION : { set, remove: NO_MUTATION.remove };
+    writeHeadersReply(this.#context.reply.writer, Side.Response, mutation, false, null);
     if (this.bodyMode === BodyMode.None) this.#onFirstByte(); // more of the answer is not shown
     if (endOfStream) this.#onEnd(headers.get(HeaderId.grpcStatus));
   }
