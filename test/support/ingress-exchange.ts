@@ -421,6 +421,10 @@ class WatchedPort implements SchedulerPort {
     this.#port.firstToken(flight);
   }
 
+  served(flight: Flight, hostPort: string): boolean {
+    return this.#port.served(flight, hostPort);
+  }
+
   complete(flight: Flight, cause: EndCause): void {
     this.calls.push(cause);
     this.#port.complete(flight, cause);
