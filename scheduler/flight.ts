@@ -26,6 +26,8 @@ export interface Charge {
 
 export type FlightState = "open" | "streaming" | "closed";
 
+const NO_HEADERS: readonly string[] = [];
+
 export class Flight {
   readonly kind = "picked";
   readonly request: InferenceRequest;
@@ -36,6 +38,8 @@ export class Flight {
   /** Headers to set on the request to the model server (P/D and rank headers), name and value in turn. */
   readonly headers: readonly string[];
   readonly pickedAtMs: number;
+  /** Headers to set on the answer to the client, name (lower case) and value in turn. */
+  responseHeaders: readonly string[] = NO_HEADERS;
   state: FlightState = "open";
 
   constructor(
@@ -50,5 +54,21 @@ export class Flight {
     this.charges = charges;
     this.headers = headers;
     this.pickedAtMs = pickedAtMs;
+  }
+
+  /**
+   * Sets a header on the answer to the client; for plugins, until the answer's headers have come. A name that is there
+   * gets the new value.
+   *
+   * @param name  lower case
+   * @param value no control characters: it is written as it is
+   */
+  setResponseHeader(name: string, value: string): void {
+    const headers = [...this.responseHeaders];
+    for (let i = 0; i < headers.length; i += 2) {
+      if (headers[i] === name) headers.splice(i, 2);
+    }
+    headers.push(name, value);
+    this.responseHeaders = headers;
   }
 }

@@ -218,6 +218,25 @@ export class Scheduler implements PoolObserver {
     }
   }
 
+  /**
+   * Moves the primary charge of a flight to the endpoint that serves it: a gateway that retries may end at another one
+   * than the first that was picked. Unknown endpoints, the same one, and ended flights change nothing.
+   *
+   * @param hostPort `ip:port` (IPv6 in brackets)
+   * @returns whether it moved
+   */
+  served(flight: Flight, hostPort: string): boolean {
+    const charge = flight.charges[0];
+    if (flight.state === "closed" || charge === undefined) return false;
+    const slot = this.#pool.slotOfHostPort(hostPort);
+    const generation = slot < 0 ? -1 : this.#pool.columns.generation[slot]!;
+    if (slot < 0 || (slot === charge.slot && generation === charge.generation)) return false;
+    const from = { slot: charge.slot, generation: charge.generation };
+    this.#ledger.move(charge, slot, generation);
+    for (const { producer } of this.#producers) producer.served?.(flight, from);
+    return true;
+  }
+
   /** End of the exchange, from whatever state; a second call does nothing. */
   complete(flight: Flight, cause: EndCause): void {
     if (flight.state === "closed") return;

@@ -22,6 +22,7 @@ import { MeteredPort } from "./metrics/metered-port.ts";
 import type { Metrics } from "./metrics/metrics.ts";
 import { RequestMetrics } from "./metrics/request-metrics.ts";
 import { buildParsers } from "./request/parsers/registry.ts";
+import { answerPlanOf } from "./response/answer-plan.ts";
 
 export const EXT_PROC_METHOD = "/envoy.service.ext_proc.v3.ExternalProcessor/Process";
 
@@ -74,6 +75,7 @@ export function createDataPlane(options: DataPlaneOptions): DataPlane {
     },
     disableSubsetFilter: flags.disableEndpointSubsetFilter,
     emitScores: flags.emitEndpointScores,
+    answers: answerPlanOf(config.responsePlugins, flags.tokenMetrics),
     onFault,
   });
   return { scheduler, context };

@@ -626,6 +626,7 @@ describe("faults of ours", () => {
         hashPlans: port.hashPlans,
         submit: throws,
         firstToken: throws,
+        served: throws,
         complete: throws,
         lastScores: throws,
       }),

@@ -443,6 +443,22 @@ describe("the gateway's hint", () => {
 });
 
 describe("the response half", () => {
+  test("carries the headers that plugins have set for the client, each name once", () => {
+    const setup = watchedSetup({
+      onFlight: (flight) => {
+        flight.setResponseHeader("x-session-token", "old");
+        flight.setResponseHeader("x-other", "1");
+        flight.setResponseHeader("x-session-token", "new");
+      },
+    });
+    const exchange = setup.open().requestHeaders(post(CHAT), true).responseHeaders();
+    const { responseHeaders } = exchange.replies().at(-1)!;
+    expect(setHeadersOf(responseHeaders!.response!.headerMutation)).toEqual([
+      { name: "x-other", value: "1", append: false },
+      { name: "x-session-token", value: "new", append: false },
+    ]);
+  });
+
   function dispatched() {
     const setup = watchedSetup();
     const exchange = setup.open().requestHeaders(post(CHAT)).requestBody(chatBody(), true);

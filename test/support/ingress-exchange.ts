@@ -381,15 +381,17 @@ export function ingressSetup(options: IngressSetupOptions = {}): IngressSetup {
 class WatchedPort implements SchedulerPort {
   readonly #port: SchedulerPort;
   readonly #isHolding: boolean;
+  readonly #onFlight: (flight: Flight) => void;
   readonly #waiting: (() => void)[] = [];
   /** `first` for first bytes, and the causes of ends. */
   readonly calls: string[] = [];
   /** Outcomes that were flights. */
   picks = 0;
 
-  constructor(port: SchedulerPort, isHolding: boolean) {
+  constructor(port: SchedulerPort, { isHolding, onFlight }: WatchedSetupOptions) {
     this.#port = port;
-    this.#isHolding = isHolding;
+    this.#isHolding = isHolding ?? false;
+    this.#onFlight = onFlight ?? (() => {});
   }
 
   get hashPlans() {
@@ -398,7 +400,10 @@ class WatchedPort implements SchedulerPort {
 
   submit(...[request, subset, sink]: Parameters<SchedulerPort["submit"]>): void {
     const onOutcome = (outcome: Outcome) => {
-      if (outcome.kind === "picked") this.picks++;
+      if (outcome.kind === "picked") {
+        this.picks++;
+        this.#onFlight(outcome);
+      }
       sink.onOutcome(outcome);
     };
     const pick = () => this.#port.submit(request, subset, { onOutcome });
@@ -416,6 +421,10 @@ class WatchedPort implements SchedulerPort {
     this.#port.firstToken(flight);
   }
 
+  served(flight: Flight, hostPort: string): boolean {
+    return this.#port.served(flight, hostPort);
+  }
+
   complete(flight: Flight, cause: EndCause): void {
     this.calls.push(cause);
     this.#port.complete(flight, cause);
@@ -429,6 +438,8 @@ class WatchedPort implements SchedulerPort {
 export interface WatchedSetupOptions extends IngressSetupOptions {
   /** Outcomes come with `port.settle()`, not at once. */
   readonly isHolding?: boolean;
+  /** Called with each flight before it is handed on, as plugins are. */
+  readonly onFlight?: (flight: Flight) => void;
 }
 
 /** An ingress whose calls to the scheduler are watched. */
@@ -439,7 +450,7 @@ export function watchedSetup(
   const setup = ingressSetup({
     ...options,
     wrapPort: (own) => {
-      port = new WatchedPort(own, options.isHolding ?? false);
+      port = new WatchedPort(own, options);
       return port;
     },
   });
