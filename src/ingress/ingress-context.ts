@@ -10,6 +10,7 @@ import { ParsedBody } from "../request/parsers/parser.ts";
 import type { ParserTable } from "../request/parsers/registry.ts";
 import { BodyBudget } from "./body-buffer.ts";
 import { LongWork } from "./long-work.ts";
+import { NO_PLUGIN_HEADERS, type PluginHeaders } from "./plugin-headers.ts";
 import { ReplyBuffer } from "./reply-buffer.ts";
 import type { SchedulerPort } from "./scheduler-port.ts";
 
@@ -32,6 +33,8 @@ export interface IngressOptions {
   readonly disableSubsetFilter: boolean;
   /** --emit-endpoint-scores */
   readonly emitScores: boolean;
+  /** Request headers that plugins read; absent = none. */
+  readonly pluginHeaders?: PluginHeaders;
   /** A fault of ours while a request was handled; the exchange goes on as far as it can. */
   readonly onFault?: (error: unknown) => void;
 }
@@ -61,6 +64,7 @@ export class IngressContext {
   readonly limits: IngressLimits;
   readonly disableSubsetFilter: boolean;
   readonly emitScores: boolean;
+  readonly pluginHeaders: PluginHeaders;
   readonly onFault: (error: unknown) => void;
   readonly reply = new ReplyBuffer();
   readonly message = new ProcessingRequest();
@@ -81,6 +85,7 @@ export class IngressContext {
     this.limits = options.limits;
     this.disableSubsetFilter = options.disableSubsetFilter;
     this.emitScores = options.emitScores;
+    this.pluginHeaders = options.pluginHeaders ?? NO_PLUGIN_HEADERS;
     this.onFault = options.onFault ?? (() => {});
     this.bodyBudget = new BodyBudget(options.limits.bodyBytesInFlightMax);
   }

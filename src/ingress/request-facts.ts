@@ -39,6 +39,7 @@ export function* requestFacts(
   parsed.reset();
   let targetModel = "";
   let promptTokens = 0;
+  let mediaItems = 0;
   let blockHashes = NO_HASHES;
   if (parser?.needsBody) {
     const { pieces } = body;
@@ -56,6 +57,7 @@ export function* requestFacts(
     yield;
     const prompt = yield* hashPrompt(parsed, pieces, context.port.hashPlans, targetModel);
     promptTokens = prompt.promptTokens;
+    mediaItems = parsed.stream.mediaItems;
     blockHashes = prompt.blockHashes;
   }
   return new InferenceRequest(
@@ -68,9 +70,12 @@ export function* requestFacts(
       streaming: parsed.streaming,
       bodyBytes: body.byteLength,
       promptTokens,
+      mediaItems,
       maxOutputTokens: parsed.maxOutputTokens,
       arrivedAtMs,
       blockHashes,
+      headers: headers.forPlugins,
+      ifAvailable: headers.ifAvailable && parser !== null,
     },
     context.modelHashes.get(targetModel),
   );

@@ -25,6 +25,8 @@ export class PromptStream {
   #cap = 0;
   /** Bytes of the stream so far, written or not. */
   #length = 0;
+  /** Assets met; nobody but the reader of a request's prompts sets it back. */
+  mediaItems = 0;
 
   constructor(area: WorkArea) {
     this.#area = area;
@@ -92,6 +94,7 @@ export class PromptStream {
    * @param extra     further bytes of the request that belong to it (audio format)
    */
   media(kind: MediaKind, start: number, end: number, extra: number, bothHalves: boolean): void {
+    this.mediaItems++;
     const area = this.#area;
     let from = start + 1;
     let to = end - 1;
