@@ -5,7 +5,7 @@
  */
 import type { Clock } from "./clock.ts";
 import type { ConfigProblem, ResolvedConfig, ResolvedPlugin } from "./config/resolved.ts";
-import type { DataType, DataTypes } from "./data.ts";
+import { type DataType, type DataTypes, DEFAULT_PRODUCERS, type PrefixMatch } from "./data.ts";
 import type { DecisionRecorder } from "./decision.ts";
 import type { EndpointPool } from "./endpoints.ts";
 import {
@@ -13,6 +13,7 @@ import {
   PluginConfigError,
   type PluginHandle,
   type PluginInstance,
+  type TokenMac,
 } from "./plugin.ts";
 import { Profile } from "./profile.ts";
 import type { Random } from "./random.ts";
@@ -25,6 +26,8 @@ export interface SchedulerDependencies {
   readonly recorder?: DecisionRecorder | undefined;
   /** Time between two scrapes of an endpoint, ms: what is much older counts as stale. */
   readonly scrapeIntervalMs?: number | undefined;
+  /** Keyed hashes for plugins (see PluginHandle); absent = plugins that need them are refused. */
+  readonly tokenMac?: ((keyFile: string) => TokenMac) | undefined;
   /** Remarks of plugins about their parameters, each starting with the path of the plugin. */
   readonly warn?: ((message: string) => void) | undefined;
 }
@@ -48,6 +51,7 @@ class Builder {
   readonly #config: ResolvedConfig;
   readonly #deps: SchedulerDependencies;
   readonly #profileNames: readonly string[];
+  readonly #prefillProfile: string | undefined;
   readonly #instances = new Map<string, PluginInstance>();
   readonly #problems: ConfigProblem[] = [];
 
@@ -55,6 +59,8 @@ class Builder {
     this.#config = config;
     this.#deps = deps;
     this.#profileNames = config.profiles.map(({ name }) => name);
+    const handler = config.plugins.find(({ name }) => name === config.profileHandler);
+    this.#prefillProfile = handler?.definition.prefillProfile?.(handler.parameters);
   }
 
   build(): Scheduler {
@@ -90,6 +96,19 @@ class Builder {
         const { producer } = this.#instances.get(name)!;
         return producer === undefined ? [] : [{ name, type: definition.type, producer }];
       }),
+      hooks: plugins.flatMap(({ name, definition }) => {
+        const { hooks } = this.#instances.get(name)!;
+        return hooks === undefined ? [] : [{ name, type: definition.type, hooks }];
+      }),
+      cacheMatch: this.#cacheMatch(),
+      headersRead: distinct(
+        plugins.flatMap(({ definition, parameters }) => definition.headersRead?.(parameters) ?? []),
+      ),
+      fairnessHeaders: distinct(
+        plugins.flatMap(
+          ({ definition, parameters }) => definition.fairnessHeaders?.(parameters) ?? [],
+        ),
+      ),
       recorder: recorder ?? null,
       counters,
     });
@@ -97,14 +116,17 @@ class Builder {
 
   /** @returns null after taking down what is wrong with the parameters */
   #create({ name, definition, parameters, path }: ResolvedPlugin): PluginInstance | null {
-    const { clock, pool, random, scrapeIntervalMs, warn } = this.#deps;
+    const { clock, pool, random, scrapeIntervalMs, tokenMac, warn } = this.#deps;
     const handle: PluginHandle = {
       name,
       pool,
       clock,
       random,
       profiles: this.#profileNames,
+      prefillProfile: this.#prefillProfile,
       scrapeIntervalMs,
+      decider: (ref) => this.#instances.get(ref)?.decider,
+      ...(tokenMac === undefined ? {} : { tokenMac }),
       consume: <K extends DataType>(type: K, producer: string): DataTypes[K] | undefined =>
         this.#instances.get(producer)?.producer?.data[type],
       warn: (message) => warn?.(`${path}: ${message}`),
@@ -119,6 +141,28 @@ class Builder {
     }
   }
 
+  /** The match that the profiles score with, else the default producer's, else any. */
+  #cacheMatch(): PrefixMatch | null {
+    const { plugins, profiles } = this.#config;
+    const scored = profiles.flatMap(({ scorers }) =>
+      scorers.flatMap(({ plugin }) => {
+        const { definition, parameters } = plugins.find(({ name }) => name === plugin)!;
+        const consumed = definition.consumes?.(parameters) ?? [];
+        return consumed.filter(({ type }) => type === "prefix-match");
+      }),
+    );
+    const names = [
+      ...scored.map(({ producer }) => producer),
+      DEFAULT_PRODUCERS["prefix-match"]!,
+      ...plugins.map(({ name }) => name),
+    ];
+    for (const name of names) {
+      const match = this.#instances.get(name)?.producer?.data["prefix-match"];
+      if (match !== undefined) return match;
+    }
+    return null;
+  }
+
   /** Picker for profile i: pickers keep turns, so each further profile that names the same one gets its own. */
   #picker(ref: string, i: number): Picker {
     const isShared = this.#config.profiles.slice(0, i).some(({ picker }) => picker === ref);
@@ -126,4 +170,8 @@ class Builder {
     const instance = isShared ? this.#create(plugin)! : this.#instances.get(ref)!;
     return instance.picker!;
   }
+}
+
+function distinct(names: readonly string[]): string[] {
+  return [...new Set(names)];
 }

@@ -59,12 +59,19 @@ export class LatencyPrediction {
   }
 }
 
+/** Name of the session that the present request belongs to. */
+export class SessionId {
+  /** "" = it belongs to none. */
+  value = "";
+}
+
 /** Kinds of produced data, by the name a config error would use. */
 export interface DataTypes {
   "prefix-match": PrefixMatch;
   "inflight-load": InflightLoad;
   "uncached-request-tokens": UncachedRequestTokens;
   "latency-prediction": LatencyPrediction;
+  "session-id": SessionId;
 }
 
 export type DataType = keyof DataTypes;

@@ -36,7 +36,7 @@ export class Flight {
   /** Charges; the first one is the primary endpoint's. */
   readonly charges: readonly Charge[];
   /** Headers to set on the request to the model server (P/D and rank headers), name and value in turn. */
-  readonly headers: readonly string[];
+  headers: readonly string[];
   readonly pickedAtMs: number;
   /** Headers to set on the answer to the client, name (lower case) and value in turn. */
   responseHeaders: readonly string[] = NO_HEADERS;
@@ -57,6 +57,17 @@ export class Flight {
   }
 
   /**
+   * Sets a header on the request to the model server; for plugins, within the pick. A name that is there gets the new
+   * value.
+   *
+   * @param name  lower case
+   * @param value no control characters: it is written as it is
+   */
+  setHeader(name: string, value: string): void {
+    this.headers = withHeader(this.headers, name, value);
+  }
+
+  /**
    * Sets a header on the answer to the client; for plugins, until the answer's headers have come. A name that is there
    * gets the new value.
    *
@@ -64,11 +75,16 @@ export class Flight {
    * @param value no control characters: it is written as it is
    */
   setResponseHeader(name: string, value: string): void {
-    const headers = [...this.responseHeaders];
-    for (let i = 0; i < headers.length; i += 2) {
-      if (headers[i] === name) headers.splice(i, 2);
-    }
-    headers.push(name, value);
-    this.responseHeaders = headers;
+    this.responseHeaders = withHeader(this.responseHeaders, name, value);
   }
+}
+
+/** A copy, since lists without a header are shared. */
+function withHeader(from: readonly string[], name: string, value: string): readonly string[] {
+  const headers = [...from];
+  for (let i = 0; i < headers.length; i += 2) {
+    if (headers[i] === name) headers.splice(i, 2);
+  }
+  headers.push(name, value);
+  return headers;
 }

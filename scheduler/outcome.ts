@@ -12,12 +12,18 @@ export type RejectReason =
   | "filtered-by-labels"
   /** A load filter left nobody. */
   | "filtered-by-load"
-  /** No profile produced a result (an unknown profile was asked for). */
-  | "no-profile";
+  /** No profile produced a result. */
+  | "no-profile"
+  /** The request names a profile that is not configured. */
+  | "unknown-profile"
+  /** The request wants an endpoint that holds some of its prompt, and the best one holds none. */
+  | "not-cached";
 
 export interface Rejection {
   readonly kind: "rejected";
   readonly reason: RejectReason;
+  /** More about it for the client; absent = nothing. */
+  readonly detail?: string;
 }
 
 export type Outcome = Flight | Rejection;
@@ -28,4 +34,6 @@ export const REJECTIONS: Readonly<Record<RejectReason, Rejection>> = Object.free
   "filtered-by-labels": Object.freeze({ kind: "rejected", reason: "filtered-by-labels" }),
   "filtered-by-load": Object.freeze({ kind: "rejected", reason: "filtered-by-load" }),
   "no-profile": Object.freeze({ kind: "rejected", reason: "no-profile" }),
+  "unknown-profile": Object.freeze({ kind: "rejected", reason: "unknown-profile" }),
+  "not-cached": Object.freeze({ kind: "rejected", reason: "not-cached" }),
 });

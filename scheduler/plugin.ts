@@ -62,18 +62,18 @@ export interface HashPlan {
   readonly upstreamRoot: boolean;
 }
 
-/** Computes per-request facts for other plugins, and learns from picks and ends. */
-export interface Producer {
-  /** What it publishes, by data type; the objects live as long as the producer. */
-  readonly data: Partial<DataTypes>;
-  /** Present when the producer needs block hashes in `request.blockHashes[planIndex]`. */
-  readonly hashPlan?: HashPlan;
-  /** Called once, with the position of its plan. */
-  setPlanIndex?(index: number): void;
-  /** Before the profiles run: writes its data for every candidate. */
-  produce?(request: InferenceRequest, candidates: Candidates): void;
-  /** Within the pick, once the targets are known: reserves. May raise `charge.tokens` of the flight's charges. */
-  account?(flight: Flight): void;
+/** What the profiles of the present request have picked. */
+export interface ProfileResults {
+  /** Slot of the first target of a profile; -1 = it has not run, or has no result. */
+  slotOf(profile: string): number;
+  /** All targets of a profile as `ip:port[,ip:port…]`; "" = it has not run, or has no result. */
+  hostPorts(profile: string): string;
+}
+
+/** What a plugin does with flights from their pick to their end, whatever else it is. */
+export interface FlightHooks {
+  /** Within the pick, once the targets are known: reserves. May raise `charge.tokens`, and set headers. */
+  account?(flight: Flight, results: ProfileResults): void;
   /** First byte of the response. */
   firstToken?(flight: Flight): void;
   /** Another endpoint than the one picked first serves the flight: its primary charge stands there already. */
@@ -86,12 +86,34 @@ export interface Producer {
   stats?(): Readonly<Record<string, number>>;
 }
 
+/** Computes per-request facts for other plugins, and learns from picks and ends. */
+export interface Producer extends FlightHooks {
+  /** What it publishes, by data type; the objects live as long as the producer. */
+  readonly data: Partial<DataTypes>;
+  /** Present when the producer needs block hashes in `request.blockHashes[planIndex]`. */
+  readonly hashPlan?: HashPlan;
+  /** Called once, with the position of its plan. */
+  setPlanIndex?(index: number): void;
+  /** Before the profiles run: writes its data for every candidate. */
+  produce?(request: InferenceRequest, candidates: Candidates): void;
+}
+
+/** Says whether a stage of disaggregated serving is worth its way. */
+export interface Decider {
+  /** @param slot the endpoint that will decode; -1 = none is picked yet */
+  disaggregate(request: InferenceRequest, slot: number): boolean;
+}
+
 /** Decides which profiles run and which result is primary. */
 export interface ProfileHandler {
   /** Name of the next profile to run, or null when done. `done` lists the profiles that have run, in order. */
-  next(request: InferenceRequest, done: readonly string[]): string | null;
+  next(request: InferenceRequest, done: readonly string[], results: ProfileResults): string | null;
   /** Name of the primary profile among those that produced a result, or null. */
   primary(succeeded: readonly string[]): string | null;
+  /** The request names its profile, so that one that does not exist is the client's fault. */
+  readonly isNamedByRequest?: boolean;
+  /** Port that requests go to in place of the picked endpoint's own (a proxy before the ranks of a pod). */
+  readonly destinationPort?: number;
 }
 
 /** What an instance may be; several at once are allowed (a filter that also scores). */
@@ -101,7 +123,13 @@ export interface PluginInstance {
   readonly picker?: Picker;
   readonly producer?: Producer;
   readonly profileHandler?: ProfileHandler;
+  readonly decider?: Decider;
+  /** For instances that are no producer, which has these itself. */
+  readonly hooks?: FlightHooks;
 }
+
+/** A keyed hash of a text that only holders of the key can make: base64url, no control characters. */
+export type TokenMac = (text: string) => string;
 
 /** What `create` is given. */
 export interface PluginHandle {
@@ -112,10 +140,16 @@ export interface PluginHandle {
   readonly random: Random;
   /** Names of the configured profiles, in order. */
   readonly profiles: readonly string[];
+  /** Name of the profile whose target computes prompts for others, as the profile handler has it; absent = "prefill". */
+  readonly prefillProfile?: string | undefined;
   /** Time between two scrapes of an endpoint, ms; absent = nobody said. */
   readonly scrapeIntervalMs?: number | undefined;
   /** Data of a declared consumption; undefined only for optional ones without a producer. */
   consume<K extends DataType>(type: K, producer: string): DataTypes[K] | undefined;
+  /** The decider of a declared reference. */
+  decider?(name: string): Decider | undefined;
+  /** Hash keyed with the contents of a file, or with a key of this process alone; absent where there is no platform. */
+  tokenMac?(keyFile: string): TokenMac;
   /** A remark for the operator at load time (deprecated spelling, doubtful value). */
   warn(message: string): void;
 }
@@ -129,7 +163,22 @@ export interface Consumption {
   readonly required: boolean;
 }
 
-export type PluginKind = "filter" | "scorer" | "picker" | "producer" | "profile-handler";
+/** Another plugin that parameters name. */
+export interface PluginReference {
+  /** Field that names it, under `parameters`. */
+  readonly path: string;
+  readonly name: string;
+  readonly kind: PluginKind;
+}
+
+export type PluginKind =
+  | "filter"
+  | "scorer"
+  | "picker"
+  | "producer"
+  | "profile-handler"
+  | "decider"
+  | "hook";
 export type Stability = "beta" | "alpha" | "deprecated";
 
 export interface PluginDefinition<P = unknown> {
@@ -152,6 +201,14 @@ export interface PluginDefinition<P = unknown> {
   readonly produces?: readonly DataType[];
   /** Data that an instance with these parameters reads. */
   consumes?(parameters: P): readonly Consumption[];
+  /** Plugins that must be declared, and are created first. */
+  references?(parameters: P): readonly PluginReference[];
+  /** Lower-case names of the request headers that an instance reads in `request.headers`. */
+  headersRead?(parameters: P): readonly string[];
+  /** Lower-case names of headers that tell whom a request belongs to where it does not say so itself; first one counts. */
+  fairnessHeaders?(parameters: P): readonly string[];
+  /** Of profile handlers: the profile whose target computes prompts for others. */
+  prefillProfile?(parameters: P): string;
   create(parameters: P, handle: PluginHandle): PluginInstance;
 }
 
@@ -208,4 +265,25 @@ export function defineProfileHandler<P>(
     kinds: ["profile-handler"],
     create: (p, h) => ({ profileHandler: definition.create(p, h) }),
   };
+}
+
+export function defineDecider<P>(definition: Definition<P, Decider>): PluginDefinition<P> {
+  return {
+    ...definition,
+    kinds: ["decider"],
+    create: (p, h) => ({ decider: definition.create(p, h) }),
+  };
+}
+
+export function defineHook<P>(definition: Definition<P, FlightHooks>): PluginDefinition<P> {
+  return {
+    ...definition,
+    kinds: ["hook"],
+    create: (p, h) => ({ hooks: definition.create(p, h) }),
+  };
+}
+
+/** For instances that are several things at once. */
+export function definePlugin<P>(definition: PluginDefinition<P>): PluginDefinition<P> {
+  return definition;
 }

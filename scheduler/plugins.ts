@@ -2,49 +2,89 @@
  * The registry: every plugin type this version knows, by kind and then by type. One import and one line each.
  * @module
  */
+import { alwaysDisaggMultimodalDecider } from "./deciders/always-disagg-multimodal-decider.ts";
+import { alwaysDisaggPdDecider } from "./deciders/always-disagg-pd-decider.ts";
+import { prefixBasedPdDecider } from "./deciders/prefix-based-pd-decider.ts";
 import { byLabel } from "./filters/by-label.ts";
+import { contextLengthAware } from "./filters/context-length-aware.ts";
 import { decodeFilter } from "./filters/decode-filter.ts";
 import { encodeFilter } from "./filters/encode-filter.ts";
+import { headerBasedTestingFilter } from "./filters/header-based-testing-filter.ts";
 import { labelSelectorFilter } from "./filters/label-selector-filter.ts";
+import { multiclusterSessionAffinityFilter } from "./filters/multicluster-session-affinity-filter.ts";
 import { prefillFilter } from "./filters/prefill-filter.ts";
 import { prefixCacheAffinityFilter } from "./filters/prefix-cache-affinity-filter.ts";
+import { sessionAffinityFilter } from "./filters/session-affinity-filter.ts";
+import { utilizationFilter } from "./filters/utilization-filter.ts";
+import { disaggHeadersHandler } from "./hooks/disagg-headers-handler.ts";
+import { prefillHeaderHandler } from "./hooks/prefill-header-handler.ts";
 import { maxScorePicker } from "./pickers/max-score-picker.ts";
 import { randomPicker } from "./pickers/random-picker.ts";
 import { weightedRandomPicker } from "./pickers/weighted-random-picker.ts";
 import type { PluginDefinition } from "./plugin.ts";
+import { agentIdentity } from "./producers/agent-identity.ts";
 import { approxPrefixCacheProducer } from "./producers/approx-prefix-cache-producer.ts";
 import { inflightLoadProducer } from "./producers/inflight-load-producer.ts";
+import { sessionIdProducer } from "./producers/session-id-producer.ts";
 import { tokenProducer } from "./producers/token-producer.ts";
+import { dataParallelProfileHandler } from "./profile-handlers/data-parallel-profile-handler.ts";
+import { disaggProfileHandler } from "./profile-handlers/disagg-profile-handler.ts";
+import { headerProfileHandler } from "./profile-handlers/header-profile-handler.ts";
+import { pdProfileHandler } from "./profile-handlers/pd-profile-handler.ts";
 import { singleProfileHandler } from "./profile-handlers/single-profile-handler.ts";
 import { activeRequestScorer } from "./scorers/active-request-scorer.ts";
+import { headerLabelAffinityScorer } from "./scorers/header-label-affinity-scorer.ts";
 import { kvCacheUtilizationScorer } from "./scorers/kv-cache-utilization-scorer.ts";
+import { loadAwareScorer } from "./scorers/load-aware-scorer.ts";
 import { loraAffinityScorer } from "./scorers/lora-affinity-scorer.ts";
+import { noHitLruScorer } from "./scorers/no-hit-lru-scorer.ts";
 import { prefixCacheScorer } from "./scorers/prefix-cache-scorer.ts";
 import { queueScorer } from "./scorers/queue-scorer.ts";
 import { runningRequestsSizeScorer } from "./scorers/running-requests-size-scorer.ts";
+import { sessionAffinityScorer } from "./scorers/session-affinity-scorer.ts";
 import { tokenLoadScorer } from "./scorers/token-load-scorer.ts";
 
 /** Definitions with parameters of different types live in one list; each checks its own. */
 export const definitions: readonly PluginDefinition[] = [
+  alwaysDisaggMultimodalDecider,
+  alwaysDisaggPdDecider,
+  prefixBasedPdDecider,
   byLabel,
+  contextLengthAware,
   decodeFilter,
   encodeFilter,
+  headerBasedTestingFilter,
   labelSelectorFilter,
+  multiclusterSessionAffinityFilter,
   prefillFilter,
   prefixCacheAffinityFilter,
+  sessionAffinityFilter,
+  utilizationFilter,
+  disaggHeadersHandler,
+  prefillHeaderHandler,
   maxScorePicker,
   randomPicker,
   weightedRandomPicker,
+  agentIdentity,
   approxPrefixCacheProducer,
   inflightLoadProducer,
+  sessionIdProducer,
   tokenProducer,
+  dataParallelProfileHandler,
+  disaggProfileHandler,
+  headerProfileHandler,
+  pdProfileHandler,
   singleProfileHandler,
   activeRequestScorer,
+  headerLabelAffinityScorer,
   kvCacheUtilizationScorer,
+  loadAwareScorer,
   loraAffinityScorer,
+  noHitLruScorer,
   prefixCacheScorer,
   queueScorer,
   runningRequestsSizeScorer,
+  sessionAffinityScorer,
   tokenLoadScorer,
 ] as PluginDefinition[];
 

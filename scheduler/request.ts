@@ -33,6 +33,8 @@ export interface RequestFacts {
   bodyBytes?: number;
   /** Prompt length over all prompts, tokens (exact or estimated); 0 = unknown. */
   promptTokens?: number;
+  /** Images, videos and audio pieces in the prompts. */
+  mediaItems?: number;
   /** The client's own output cap, tokens; -1 = none. */
   maxOutputTokens?: number;
   /** Arrival, ms of the scheduler's clock. */
@@ -41,6 +43,8 @@ export interface RequestFacts {
   blockHashes?: readonly (BlockHashes | null)[];
   /** Values of the headers that plugins asked for, lower-case names; absent = the header was not there. */
   headers?: ReadonlyMap<string, string>;
+  /** `prefer: if-available`: to be refused unless the picked endpoint holds some of the prompt. */
+  ifAvailable?: boolean;
 }
 
 const NO_HASHES: readonly (BlockHashes | null)[] = [];
@@ -58,10 +62,12 @@ export class InferenceRequest {
   readonly streaming: boolean;
   readonly bodyBytes: number;
   readonly promptTokens: number;
+  readonly mediaItems: number;
   readonly maxOutputTokens: number;
   readonly arrivedAtMs: number;
   readonly blockHashes: readonly (BlockHashes | null)[];
   readonly headers: ReadonlyMap<string, string>;
+  readonly ifAvailable: boolean;
 
   constructor(facts: RequestFacts, targetModelHash?: NameHash) {
     this.id = facts.id ?? "";
@@ -74,9 +80,11 @@ export class InferenceRequest {
     this.streaming = facts.streaming ?? false;
     this.bodyBytes = facts.bodyBytes ?? 0;
     this.promptTokens = facts.promptTokens ?? 0;
+    this.mediaItems = facts.mediaItems ?? 0;
     this.maxOutputTokens = facts.maxOutputTokens ?? -1;
     this.arrivedAtMs = facts.arrivedAtMs ?? 0;
     this.blockHashes = facts.blockHashes ?? NO_HASHES;
     this.headers = facts.headers ?? NO_HEADERS;
+    this.ifAvailable = facts.ifAvailable ?? false;
   }
 }

@@ -8,13 +8,14 @@
  */
 import { Candidates } from "./candidates.ts";
 import type { Clock } from "./clock.ts";
+import type { PrefixMatch } from "./data.ts";
 import type { DecisionRecorder } from "./decision.ts";
-import type { EndpointPool, PoolObserver } from "./endpoints.ts";
+import { type EndpointPool, formatHostPort, type PoolObserver } from "./endpoints.ts";
 import { type Charge, type EndCause, Flight } from "./flight.ts";
 import { FlightLedger } from "./flight-ledger.ts";
 import { limits } from "./limits.ts";
-import { type Outcome, REJECTIONS, type RejectReason } from "./outcome.ts";
-import type { HashPlan, Producer, ProfileHandler } from "./plugin.ts";
+import { type Outcome, REJECTIONS, type Rejection, type RejectReason } from "./outcome.ts";
+import type { FlightHooks, HashPlan, Producer, ProfileHandler, ProfileResults } from "./plugin.ts";
 import type { Profile, ProfileCounters } from "./profile.ts";
 import type { InferenceRequest } from "./request.ts";
 import { SubsetFilter, type SubsetHint } from "./subset.ts";
@@ -25,6 +26,13 @@ export interface NamedProducer {
   readonly producer: Producer;
 }
 
+/** A plugin that follows flights and produces nothing. */
+export interface NamedHooks {
+  readonly name: string;
+  readonly type: string;
+  readonly hooks: FlightHooks;
+}
+
 export interface SchedulerParts {
   readonly pool: EndpointPool;
   readonly clock: Clock;
@@ -32,6 +40,13 @@ export interface SchedulerParts {
   readonly handler: ProfileHandler;
   /** In the order in which they run: those whose data others read stand before them. */
   readonly producers: readonly NamedProducer[];
+  /** Those that follow flights besides; they run behind the producers. */
+  readonly hooks?: readonly NamedHooks[];
+  /** Tells whether an endpoint holds some of a prompt; null = nothing does. */
+  readonly cacheMatch?: PrefixMatch | null;
+  /** Request headers that plugins read, and those that tell whom a request belongs to (see PluginDefinition). */
+  readonly headersRead?: readonly string[];
+  readonly fairnessHeaders?: readonly string[];
   readonly recorder: DecisionRecorder | null;
   readonly counters: ProfileCounters;
 }
@@ -61,6 +76,10 @@ const NO_PROFILE = "";
 export class Scheduler implements PoolObserver {
   /** Block sizes that requests are to be hashed with; entry i of `request.blockHashes` belongs to plan i. */
   readonly hashPlans: readonly HashPlan[];
+  /** Lower-case names of the request headers that plugins read in `request.headers`. */
+  readonly headersRead: readonly string[];
+  /** Lower-case names of headers that give a request without fairness id one; the first that is there counts. */
+  readonly fairnessHeaders: readonly string[];
   /** Takes down every decision; null = none. */
   recorder: DecisionRecorder | null;
   readonly #pool: EndpointPool;
@@ -69,9 +88,12 @@ export class Scheduler implements PoolObserver {
   readonly #handler: ProfileHandler;
   readonly #producers: readonly NamedProducer[];
   readonly #produce: readonly Producer[];
-  readonly #account: readonly Producer[];
-  readonly #firstToken: readonly Producer[];
-  readonly #complete: readonly Producer[];
+  readonly #hooks: readonly NamedHooks[];
+  readonly #account: readonly FlightHooks[];
+  readonly #firstToken: readonly FlightHooks[];
+  readonly #complete: readonly FlightHooks[];
+  readonly #cacheMatch: PrefixMatch | null;
+  readonly #unknownProfile: Rejection;
   readonly #counters: ProfileCounters;
   readonly #ledger: FlightLedger;
   readonly #subsetFilter: SubsetFilter;
@@ -79,6 +101,13 @@ export class Scheduler implements PoolObserver {
   /** Profiles that the present request has run, and those that gave a result. */
   readonly #ran = new NameList();
   readonly #succeeded = new NameList();
+  readonly #results: ProfileResults = {
+    slotOf: (profile) => this.#resultOf(profile)?.slot(0) ?? -1,
+    hostPorts: (profile) => {
+      const result = this.#resultOf(profile);
+      return result === undefined ? "" : this.#targetsOf(result, 0);
+    },
+  };
   /** What the charges of a flight were before producers lowered them. */
   readonly #tokensBefore = new Float64Array(limits.profilesPerRequestMax);
   readonly #requestsBefore = new Int32Array(limits.profilesPerRequestMax);
@@ -99,9 +128,18 @@ export class Scheduler implements PoolObserver {
     this.#candidates = new Candidates(parts.pool);
     const producers = parts.producers.map(({ producer }) => producer);
     this.#produce = producers.filter(({ produce }) => produce !== undefined);
-    this.#account = producers.filter(({ account }) => account !== undefined);
-    this.#firstToken = producers.filter(({ firstToken }) => firstToken !== undefined);
-    this.#complete = producers.filter(({ complete }) => complete !== undefined);
+    this.#hooks = parts.hooks ?? [];
+    const hooks = [...producers, ...this.#hooks.map((named) => named.hooks)];
+    this.#account = hooks.filter(({ account }) => account !== undefined);
+    this.#firstToken = hooks.filter(({ firstToken }) => firstToken !== undefined);
+    this.#complete = hooks.filter(({ complete }) => complete !== undefined);
+    this.#cacheMatch = parts.cacheMatch ?? null;
+    this.headersRead = parts.headersRead ?? NO_NAMES;
+    this.fairnessHeaders = parts.fairnessHeaders ?? NO_NAMES;
+    this.#unknownProfile = Object.freeze({
+      ...REJECTIONS["unknown-profile"],
+      detail: `configured are ${[...parts.profiles.keys()].join(", ")}`,
+    });
     this.hashPlans = takeHashPlans(producers);
     parts.pool.observe(this);
   }
@@ -132,7 +170,12 @@ export class Scheduler implements PoolObserver {
     for (const producer of this.#produce) producer.produce!(request, candidates);
     const reason = this.#runProfiles(request);
     const primary = this.#handler.primary(this.#succeeded.names);
-    if (primary === null) return REJECTIONS[reason];
+    if (primary === null) {
+      return reason === "unknown-profile" ? this.#unknownProfile : REJECTIONS[reason];
+    }
+    if (request.ifAvailable && !this.#holdsPrompt(this.#results.slotOf(primary))) {
+      return REJECTIONS["not-cached"];
+    }
     return this.#dispatch(request, primary, nowMs);
   }
 
@@ -152,11 +195,14 @@ export class Scheduler implements PoolObserver {
     succeeded.clear();
     let reason: RejectReason = "no-profile";
     for (let i = 0; i < limits.profilesPerRequestMax; i++) {
-      const name = this.#handler.next(request, ran.names);
+      const name = this.#handler.next(request, ran.names, this.#results);
       if (name === null) break;
       ran.add(name);
       const profile = this.#profiles.get(name);
-      if (profile === undefined) continue;
+      if (profile === undefined) {
+        if (this.#handler.isNamedByRequest) reason = "unknown-profile";
+        continue;
+      }
       const problem = profile.run(request, this.#candidates, this.recorder);
       if (problem === null) succeeded.add(name);
       else reason = problem;
@@ -172,8 +218,9 @@ export class Scheduler implements PoolObserver {
       if (name === primaryName) continue;
       charges.push(this.#charge(name, this.#profiles.get(name)!.slot(0)));
     }
-    const flight = new Flight(request, this.#destination(primary), charges, NO_HEADERS, nowMs);
-    for (const producer of this.#account) producer.account!(flight);
+    const destination = this.#targetsOf(primary, this.#handler.destinationPort ?? 0);
+    const flight = new Flight(request, destination, charges, NO_HEADERS, nowMs);
+    for (const hooks of this.#account) hooks.account!(flight, this.#results);
     this.#ledger.book(flight);
     return flight;
   }
@@ -183,11 +230,30 @@ export class Scheduler implements PoolObserver {
     return { slot, generation, profile, tokens: 0, requests: 1 };
   }
 
-  #destination(profile: Profile): string {
+  /** The profile, when it has a result for the present request. */
+  #resultOf(name: string): Profile | undefined {
+    return this.#succeeded.names.includes(name) ? this.#profiles.get(name) : undefined;
+  }
+
+  /** True when an endpoint holds a block of the present request's prompt, or more. */
+  #holdsPrompt(slot: number): boolean {
+    const match = this.#cacheMatch;
+    if (match === null || slot >= match.totalBlocks.length) return false;
+    return match.totalBlocks[slot]! > 0 && match.matchBlocks[slot]! > 0;
+  }
+
+  /** Picked endpoints of a profile, best first. @param port in place of their own; 0 = their own */
+  #targetsOf(profile: Profile, port: number): string {
     const { count } = profile.pick;
-    let destination = this.#pool.hostPort(profile.slot(0));
-    for (let i = 1; i < count; i++) destination += `,${this.#pool.hostPort(profile.slot(i))}`;
-    return destination;
+    let targets = this.#hostPort(profile.slot(0), port);
+    for (let i = 1; i < count; i++) targets += `,${this.#hostPort(profile.slot(i), port)}`;
+    return targets;
+  }
+
+  #hostPort(slot: number, port: number): string {
+    return port === 0
+      ? this.#pool.hostPort(slot)
+      : formatHostPort(this.#pool.metadata(slot).address, port);
   }
 
   /**
@@ -212,7 +278,7 @@ export class Scheduler implements PoolObserver {
     flight.state = "streaming";
     this.#remember(flight);
     try {
-      for (const producer of this.#firstToken) producer.firstToken!(flight);
+      for (const hooks of this.#firstToken) hooks.firstToken!(flight);
     } finally {
       this.#settle(flight);
     }
@@ -244,7 +310,7 @@ export class Scheduler implements PoolObserver {
     flight.state = "closed";
     this.#remember(flight);
     try {
-      for (const producer of this.#complete) producer.complete!(flight, cause, answered);
+      for (const hooks of this.#complete) hooks.complete!(flight, cause, answered);
     } finally {
       this.#settle(flight);
       this.#ledger.close(flight);
@@ -293,6 +359,9 @@ export class Scheduler implements PoolObserver {
     for (const { name, type, producer } of this.#producers) {
       if (producer.stats) out[name] = { name, type, state: producer.stats() };
     }
+    for (const { hooks, name, type } of this.#hooks) {
+      if (hooks.stats) out[name] = { name, type, state: hooks.stats() };
+    }
     return out;
   }
 
@@ -303,10 +372,12 @@ export class Scheduler implements PoolObserver {
 
   endpointAdded(slot: number): void {
     for (const { producer } of this.#producers) producer.endpointAdded?.(slot);
+    for (const { hooks } of this.#hooks) hooks.endpointAdded?.(slot);
   }
 
   endpointRemoved(slot: number): void {
     for (const { producer } of this.#producers) producer.endpointRemoved?.(slot);
+    for (const { hooks } of this.#hooks) hooks.endpointRemoved?.(slot);
   }
 }
 

@@ -14,8 +14,10 @@ import {
 } from "../scheduler/index.ts";
 import type { EndpointTableReader } from "../scrapers/index.ts";
 import type { Flags } from "./cli/flags.ts";
+import { createTokenMac } from "./config/token-mac.ts";
 import { ExtProcStream } from "./ingress/ext-proc-stream.ts";
 import { IngressContext } from "./ingress/ingress-context.ts";
+import { PluginHeaders } from "./ingress/plugin-headers.ts";
 import { InProcessSchedulerPort } from "./ingress/scheduler-port.ts";
 import type { AcceptStream } from "./ingress/transport.ts";
 import { MeteredPort } from "./metrics/metered-port.ts";
@@ -52,6 +54,7 @@ export function createDataPlane(options: DataPlaneOptions): DataPlane {
     clock,
     random: new SeededRandom(randomInt(2 ** 32)),
     recorder,
+    tokenMac: createTokenMac,
     warn,
   });
   const parsers = buildParsers(config.parsers);
@@ -76,6 +79,7 @@ export function createDataPlane(options: DataPlaneOptions): DataPlane {
     disableSubsetFilter: flags.disableEndpointSubsetFilter,
     emitScores: flags.emitEndpointScores,
     answers: answerPlanOf(config.responsePlugins, flags.tokenMetrics),
+    pluginHeaders: new PluginHeaders(scheduler.headersRead, scheduler.fairnessHeaders),
     onFault,
   });
   return { scheduler, context };

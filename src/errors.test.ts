@@ -13,6 +13,7 @@ const rows: readonly (readonly [ErrorCode, ErrorRow])[] = codes.map((code) => [c
 /** HTTP status → gRPC status and class (01-protocol §8, DBU-9). */
 const STATUSES: Readonly<Record<number, readonly [grpc: number, code: string]>> = {
   400: [3, "BadRequest"],
+  412: [9, "PreconditionFailed"],
   413: [8, "PayloadTooLarge"],
   429: [8, "ResourceExhausted"],
   431: [8, "RequestHeaderFieldsTooLarge"],

@@ -94,6 +94,20 @@ export const errors = {
     text: "failed to find target endpoint: no scheduling profile produced a result",
     dropped: "",
   },
+  EPP_REQUEST_PROFILE_UNKNOWN: {
+    http: 400,
+    grpc: 3,
+    code: "BadRequest",
+    text: "the request names a scheduling profile that is not configured",
+    dropped: "",
+  },
+  EPP_SCHEDULER_NOT_CACHED: {
+    http: 412,
+    grpc: 9,
+    code: "PreconditionFailed",
+    text: "no decode worker has the requested KV cache",
+    dropped: "",
+  },
   EPP_SHUTTING_DOWN: {
     http: 503,
     grpc: 14,
@@ -118,6 +132,8 @@ export const rejectionErrors: Readonly<Record<RejectReason, ErrorCode>> = {
   "filtered-by-labels": "EPP_SCHEDULER_NO_MATCHING_ENDPOINT",
   "filtered-by-load": "EPP_SCHEDULER_SATURATED",
   "no-profile": "EPP_SCHEDULER_NO_PROFILE",
+  "unknown-profile": "EPP_REQUEST_PROFILE_UNKNOWN",
+  "not-cached": "EPP_SCHEDULER_NOT_CACHED",
 };
 
 /** Body of the immediate response: `inference error: <Code> - <text>`, the form upstream's users match on. */

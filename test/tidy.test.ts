@@ -98,7 +98,15 @@ describe("imports", () => {
 });
 
 describe("plugins", () => {
-  const folders = ["filters", "scorers", "pickers", "producers", "profile-handlers"];
+  const folders = [
+    "deciders",
+    "filters",
+    "hooks",
+    "scorers",
+    "pickers",
+    "producers",
+    "profile-handlers",
+  ];
   const registered = new Set(definitions.map((definition) => definition.type));
 
   test("every plugin file is registered under its name, and every entry has its file", () => {

@@ -70,7 +70,13 @@ function satisfy(
   return null;
 }
 
-/** All scheduling plugins, producers before their consumers. */
+function referencedBy({ definition, parameters }: Instance, instances: Instances): string[] {
+  if (definition?.references === undefined || parameters === undefined) return [];
+  const names = definition.references(parameters).map(({ name }) => name);
+  return names.filter((name) => instances.get(name) !== undefined);
+}
+
+/** All scheduling plugins, producers before their consumers, and what parameters name before the plugins they are of. */
 export function orderPlugins(instances: Instances, report: Report): ResolvedPlugin[] {
   const plugins = instances.all().filter(({ definition }) => definition !== null);
   const dependencies = new Map(
@@ -78,7 +84,8 @@ export function orderPlugins(instances: Instances, report: Report): ResolvedPlug
       const present = consumptionsOf(plugin).filter(({ producer }) => instances.get(producer));
       const namesWhere = (isRequired: boolean): string[] =>
         present.filter(({ required }) => required === isRequired).map(({ producer }) => producer);
-      return [plugin.name, { required: namesWhere(true), optional: namesWhere(false) }];
+      const required = [...namesWhere(true), ...referencedBy(plugin, instances)];
+      return [plugin.name, { required, optional: namesWhere(false) }];
     }),
   );
   const order = creationOrder(

@@ -10,6 +10,7 @@ import { resolveDataLayer, resolveParsers } from "./data-layer.ts";
 import { addDefaultProducers, orderPlugins } from "./default-producers.ts";
 import { fitsProfile, Instances } from "./instances.ts";
 import { resolveHandler, resolveProfiles } from "./profiles.ts";
+import { checkReferences } from "./references.ts";
 import type { Registries, ResolveOptions } from "./registries.ts";
 import { parsePart, Report } from "./report.ts";
 import type { ConfigProblem, ResolvedConfig } from "./resolved.ts";
@@ -53,6 +54,7 @@ export function resolveConfig(
   const responsePlugins = instances.outerOfKind("response");
   const dataLayer = resolveDataLayer(envelope.dataLayer, instances, report);
   checkFlowControl(envelope, instances, report);
+  checkReferences(instances, report);
   addDefaultProducers(instances, report);
   const plugins = orderPlugins(instances, report);
   remarkOnUnused(instances, report);

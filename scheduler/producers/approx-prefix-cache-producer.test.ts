@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { addEndpoint, flightOf, pluginSetup } from "../../test/support/plugin-setup.ts";
+import { addEndpoint, flightOf, noResults, pluginSetup } from "../../test/support/plugin-setup.ts";
 import type { Flight } from "../flight.ts";
 import { hashTokens } from "../prefix/block-hash.ts";
 import { InferenceRequest } from "../request.ts";
@@ -39,7 +39,7 @@ function setup(endpoints: number, raw: object = {}) {
   ): Flight => {
     matched(of);
     const flight = flightOf(of, base.pool, targets);
-    producer.account!(flight);
+    producer.account!(flight, noResults);
     return flight;
   };
   return { ...base, producer, match, request, matched, send };
@@ -278,7 +278,7 @@ test("a growing pool is followed", () => {
   for (let i = 1; i < 40; i++) addEndpoint(pool, i);
   candidates.reset(0);
   const prompt = request(tokens(2 * BLOCK));
-  producer.account!(flightOf(prompt, pool, [[39, "default"]]));
+  producer.account!(flightOf(prompt, pool, [[39, "default"]]), noResults);
   producer.produce!(prompt, candidates);
   expect([match.matchBlocks[39], match.matchBlocks[0]]).toEqual([2, 0]);
 });

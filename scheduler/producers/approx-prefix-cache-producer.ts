@@ -37,7 +37,7 @@ import type { BlockHashes, InferenceRequest } from "../request.ts";
 
 export { effectiveGeometry, matchBlocks } from "../prefix/cache-geometry.ts";
 
-/** The profile whose target computes the prompt besides the primary one. */
+/** The profile whose target computes the prompt besides the primary one, unless the profile handler names another. */
 const PREFILL_PROFILE = "prefill";
 
 const Parameters = z
@@ -115,6 +115,7 @@ class ApproxPrefixCacheProducer implements Producer {
   readonly #parameters: ApproxPrefixCacheParameters;
   readonly #compat: boolean;
   readonly #pool: EndpointPool;
+  readonly #prefillProfile: string;
   readonly #index: PrefixIndex;
   #planIndex = -1;
   #engineBlockSize = 0;
@@ -130,6 +131,7 @@ class ApproxPrefixCacheProducer implements Producer {
     this.#parameters = parameters;
     this.#compat = parameters.compat === "upstream";
     this.#pool = handle.pool;
+    this.#prefillProfile = handle.prefillProfile ?? PREFILL_PROFILE;
     this.#index = new PrefixIndex({
       bytesMax: parameters.indexBytesMax,
       capacityDefault: CAPACITY_DEFAULT, // each insertion sets the endpoint's own
@@ -181,7 +183,7 @@ class ApproxPrefixCacheProducer implements Producer {
     if (this.#produced === flight.request) this.#count(primary.slot);
     this.#produced = null;
     for (const charge of flight.charges) {
-      if (!computesPrompt(flight, charge)) continue;
+      if (!this.#computesPrompt(flight, charge)) continue;
       this.#setCapacity(charge.slot);
       const { words, promptStarts } = hashes;
       for (let prompt = 0; prompt + 1 < promptStarts.length; prompt++) {
@@ -200,7 +202,7 @@ class ApproxPrefixCacheProducer implements Producer {
     const { words, promptStarts } = hashes;
     const { generation } = this.#pool.columns;
     for (const charge of flight.charges) {
-      if (!computesPrompt(flight, charge) || generation[charge.slot] !== charge.generation)
+      if (!this.#computesPrompt(flight, charge) || generation[charge.slot] !== charge.generation)
         continue;
       for (let prompt = promptStarts.length - 2; prompt >= 0; prompt--) {
         const from = promptStarts[prompt]!;
@@ -297,6 +299,13 @@ class ApproxPrefixCacheProducer implements Producer {
     this.#index.setCapacity(slot, blocks);
   }
 
+  /** The primary target computes the prompt, and so does the target of the prefill profile when it is another endpoint. */
+  #computesPrompt(flight: Flight, charge: Flight["charges"][number]): boolean {
+    const primary = flight.charges[0]!;
+    if (charge === primary) return true;
+    return charge.profile === this.#prefillProfile && charge.slot !== primary.slot;
+  }
+
   #count(slot: number): void {
     const { matchBlocks, totalBlocks } = this.data["prefix-match"];
     this.#picks++;
@@ -304,12 +313,6 @@ class ApproxPrefixCacheProducer implements Producer {
     this.#matchedBlocks += matchBlocks[slot]!;
     this.#totalBlocks += totalBlocks[slot]!;
   }
-}
-
-/** The primary target computes the prompt, and so does the target of the prefill profile when it is another endpoint. */
-function computesPrompt(flight: Flight, charge: Flight["charges"][number]): boolean {
-  const primary = flight.charges[0]!;
-  return charge === primary || (charge.profile === PREFILL_PROFILE && charge.slot !== primary.slot);
 }
 
 export const approxPrefixCacheProducer = defineProducer({

@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { addEndpoint, flightOf, pluginSetup } from "../../test/support/plugin-setup.ts";
+import { addEndpoint, flightOf, noResults, pluginSetup } from "../../test/support/plugin-setup.ts";
 import { PrefixMatch } from "../data.ts";
 import { InferenceRequest } from "../request.ts";
 import {
@@ -118,7 +118,7 @@ describe("charging", () => {
       [0, "decode"],
       [1, "prefill"],
     ]);
-    producer.account!(flight);
+    producer.account!(flight, noResults);
     expect(flight.charges.map(({ tokens }) => tokens)).toEqual([384, 640]);
   });
 
@@ -126,7 +126,7 @@ describe("charging", () => {
     const { producer, candidates, pool } = setup(1, {}, matchOf([[10, 10]]));
     producer.produce!(new InferenceRequest({ promptTokens: 640 }), candidates);
     const flight = flightOf(new InferenceRequest({ promptTokens: 99 }), pool, [[0, "default"]]);
-    producer.account!(flight);
+    producer.account!(flight, noResults);
     expect(flight.charges[0]!.tokens).toBe(99);
   });
 
@@ -139,7 +139,7 @@ describe("charging", () => {
       [1, "another"],
       [2, "third"],
     ]);
-    producer.account!(flight);
+    producer.account!(flight, noResults);
     producer.firstToken!(flight);
     expect(flight.charges.map(({ requests, tokens }) => [requests, tokens])).toEqual([
       [1, 0],
@@ -156,7 +156,7 @@ describe("charging", () => {
       [0, "decode"],
       [1, "prefill"],
     ]);
-    producer.account!(flight);
+    producer.account!(flight, noResults);
     producer.firstToken!(flight);
     expect(flight.charges.map(({ requests, tokens }) => [requests, tokens])).toEqual([
       [1, 60],

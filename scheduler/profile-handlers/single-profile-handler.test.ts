@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { pluginSetup } from "../../test/support/plugin-setup.ts";
+import { noResults, pluginSetup } from "../../test/support/plugin-setup.ts";
 import { PluginConfigError } from "../plugin.ts";
 import { InferenceRequest } from "../request.ts";
 import { singleProfileHandler } from "./single-profile-handler.ts";
@@ -13,8 +13,8 @@ const request = new InferenceRequest({});
 
 test("runs its profile once, and that is the primary one", () => {
   const handler = handlerOf(["only"]);
-  expect(handler.next(request, [])).toBe("only");
-  expect(handler.next(request, ["only"])).toBeNull();
+  expect(handler.next(request, [], noResults)).toBe("only");
+  expect(handler.next(request, ["only"], noResults)).toBeNull();
   expect(handler.primary(["only"])).toBe("only");
 });
 

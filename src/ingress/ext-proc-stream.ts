@@ -258,7 +258,7 @@ export class ExtProcStream
   #onRequestHeaders(message: ProcessingRequest): void {
     if (this.#requestPhase !== "idle") return;
     this.#startedAtMs = this.#context.clock.nowMs();
-    const headers = new RequestHeaders(message.headers);
+    const headers = new RequestHeaders(message.headers, this.#context.pluginHeaders);
     this.#headers = headers;
     this.#takeSubset(message);
     if (message.endOfStream) this.#requestEnd = "headers";
@@ -476,7 +476,7 @@ export class ExtProcStream
 
   #onOutcome(outcome: Outcome): void {
     if (outcome.kind === "rejected") {
-      this.#reject(rejectionErrors[outcome.reason]);
+      this.#reject(rejectionErrors[outcome.reason], outcome.detail);
       return;
     }
     this.#response.begin(outcome, this.#labels!, this.#usageFormat());

@@ -12,6 +12,7 @@ import { type AnswerPlan, DEFAULT_ANSWER_PLAN } from "../response/answer-plan.ts
 import { BodyBudget } from "./body-buffer.ts";
 import { BodyDecoder } from "./body-decoder.ts";
 import { LongWork } from "./long-work.ts";
+import { NO_PLUGIN_HEADERS, type PluginHeaders } from "./plugin-headers.ts";
 import { ReplyBuffer } from "./reply-buffer.ts";
 import type { SchedulerPort } from "./scheduler-port.ts";
 
@@ -36,6 +37,8 @@ export interface IngressOptions {
   readonly emitScores: boolean;
   /** What answers are looked at for; absent = their token usage. */
   readonly answers?: AnswerPlan;
+  /** Request headers that plugins read; absent = none. */
+  readonly pluginHeaders?: PluginHeaders;
   /** A fault of ours while a request was handled; the exchange goes on as far as it can. */
   readonly onFault?: (error: unknown) => void;
 }
@@ -71,6 +74,7 @@ export class IngressContext {
   readonly answers: AnswerPlan;
   /** Of answers whose request was not seen. */
   readonly answerFormat: UsageFormat;
+  readonly pluginHeaders: PluginHeaders;
   readonly onFault: (error: unknown) => void;
   readonly reply = new ReplyBuffer();
   readonly message = new ProcessingRequest();
@@ -94,6 +98,7 @@ export class IngressContext {
     this.emitScores = options.emitScores;
     this.answers = options.answers ?? DEFAULT_ANSWER_PLAN;
     this.answerFormat = options.parsers.resolve(PATH_DEFAULT)?.usage ?? "none";
+    this.pluginHeaders = options.pluginHeaders ?? NO_PLUGIN_HEADERS;
     this.onFault = options.onFault ?? (() => {});
     this.bodyBudget = new BodyBudget(options.limits.bodyBytesInFlightMax);
   }

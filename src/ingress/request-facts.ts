@@ -39,6 +39,7 @@ export function* requestFacts(
   parsed.reset();
   let targetModel = "";
   let promptTokens = 0;
+  let mediaItems = 0;
   let blockHashes = NO_HASHES;
   if (parser?.needsBody) {
     const bytes = body.readable;
@@ -63,6 +64,7 @@ export function* requestFacts(
     const { hashPlans } = context.port;
     const prompt = yield* hashPrompt(parsed, body.readable, hashPlans, targetModel);
     promptTokens = prompt.promptTokens;
+    mediaItems = parsed.stream.mediaItems;
     blockHashes = prompt.blockHashes;
   }
   return new InferenceRequest(
@@ -75,9 +77,12 @@ export function* requestFacts(
       streaming: parsed.streaming,
       bodyBytes: body.byteLength,
       promptTokens,
+      mediaItems,
       maxOutputTokens: parsed.maxOutputTokens,
       arrivedAtMs,
       blockHashes,
+      headers: headers.forPlugins,
+      ifAvailable: headers.ifAvailable && parser !== null,
     },
     context.modelHashes.get(targetModel),
   );

@@ -10,6 +10,7 @@ import {
   headerNames,
   isRemovedFromRequest,
 } from "../../proto/index.ts";
+import { type HeaderValues, NO_PLUGIN_HEADERS, type PluginHeaders } from "./plugin-headers.ts";
 
 /** Where a request without any path is taken to go. */
 const DEFAULT_PATH = "/v1/completions";
@@ -41,8 +42,12 @@ export class RequestHeaders {
   readonly contentEncoding: string;
   /** Control and output headers that the client sent, each name once. */
   remove: readonly string[];
+  /** `prefer: if-available`: the request is to be refused where nobody holds some of its prompt. */
+  readonly ifAvailable: boolean;
+  /** Values for plugins, by lower-case name. */
+  readonly forPlugins: HeaderValues;
 
-  constructor(headers: HeaderBlock) {
+  constructor(headers: HeaderBlock, pluginHeaders: PluginHeaders = NO_PLUGIN_HEADERS) {
     let path = "";
     let originalPath = "";
     let forwardedPath = "";
@@ -51,6 +56,7 @@ export class RequestHeaders {
     let isGrpc = false;
     let isUpgrade = false;
     let remove = NO_NAMES;
+    let ifAvailable = false;
     const { count, id } = headers;
     for (let i = 0; i < count; i++) {
       switch (id[i]) {
@@ -77,6 +83,9 @@ export class RequestHeaders {
         case HeaderId.contentEncoding:
           contentEncoding = withCoding(contentEncoding, headers.value(i));
           break;
+        case HeaderId.prefer:
+          ifAvailable ||= hasPreference(headers.value(i), IF_AVAILABLE);
+          break;
         case HeaderId.upgrade:
         case HeaderId.protocol:
           isUpgrade = true;
@@ -94,9 +103,11 @@ export class RequestHeaders {
     this.objective = hasControls
       ? valueUnder(headers, HeaderId.objective, HeaderId.objectiveAlias)
       : "";
-    this.fairnessId = hasControls
-      ? valueUnder(headers, HeaderId.fairnessId, HeaderId.fairnessIdAlias)
-      : "";
+    this.ifAvailable = ifAvailable;
+    this.forPlugins = pluginHeaders.read(headers);
+    this.fairnessId =
+      (hasControls ? valueUnder(headers, HeaderId.fairnessId, HeaderId.fairnessIdAlias) : "") ||
+      shortened(pluginHeaders.fairnessIdOf(this.forPlugins));
     this.modelRewrite = hasControls
       ? (headers.get(HeaderId.modelRewrite) ?? headers.get(HeaderId.modelRewriteAlias) ?? "")
       : "";
@@ -124,6 +135,16 @@ function withCoding(codings: string, value: string): string {
 }
 
 const NO_NAMES: string[] = [];
+const IF_AVAILABLE = "if-available";
+
+/** True when a Prefer header (RFC 7240) has this preference; its parameters do not matter. */
+function hasPreference(header: string, preference: string): boolean {
+  return header.split(",").some((part) => {
+    const semicolon = part.indexOf(";");
+    const token = semicolon < 0 ? part : part.slice(0, semicolon);
+    return token.trim().toLowerCase() === preference;
+  });
+}
 
 /** Adds a name once; most requests have none, and share the empty list. */
 function withName(names: string[], name: string): string[] {

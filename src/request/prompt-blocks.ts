@@ -141,6 +141,7 @@ export function* hashPrompt(
   const blockHashes: (BlockHashes | null)[] = [];
   for (let i = 0; i < plans.length; i++) blockHashes.push(null);
   const { area } = parsed.scan;
+  parsed.stream.mediaItems = 0;
   if (parsed.api === "none" || !area.load(body)) return { promptTokens: 0, blockHashes };
   if (parsed.api !== "grpc" && !area.isUtf8) area.maskStrayBytes(TAG_MIN);
   yield;
@@ -200,6 +201,7 @@ function* readPrompts(
   let cap = 0;
   for (const list of lists) cap = Math.max(cap, list.streamBytesMax);
   let tokens = 0;
+  stream.mediaItems = 0;
   if (isGrpc) parsed.grpcReader.begin(upstream);
   else parsed.reader.begin(parsed.api, upstream);
   for (let prompt = 0; ; prompt++) {

@@ -29,6 +29,8 @@ export class PromptStream {
   #length = 0;
   #textFrom = 0;
   #textTo = 0;
+  /** Assets met; nobody but the reader of a request's prompts sets it back. */
+  mediaItems = 0;
 
   constructor(area: WorkArea) {
     this.#area = area;
@@ -139,6 +141,7 @@ export class PromptStream {
    * @param extra     further bytes of the request that belong to it (audio format)
    */
   media(kind: MediaKind, start: number, end: number, extra: number, bothHalves: boolean): void {
+    this.mediaItems++;
     const { hasher } = this.#area;
     this.#hashText(start, end);
     const tokens = this.#mediaTokens(kind, this.#textFrom, this.#textTo, extra);

@@ -167,6 +167,7 @@ for (const definition of definitionsOf("producer")) {
         for (const [type, datum] of Object.entries(producer!.data)) {
           expect(datum).toBe(before[type as keyof Producer["data"]]);
           for (const [field, array] of Object.entries(datum)) {
+            if (typeof array === "string") continue; // a fact of the request, not of its candidates
             expect(array.length, `${type}.${field}`).toBeGreaterThanOrEqual(100);
           }
         }

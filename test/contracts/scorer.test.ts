@@ -14,6 +14,8 @@ import {
 import { HEAP_GROWTH_MAX, heapGrowth } from "../support/heap-growth.ts";
 
 const UNTOUCHED = 12_345;
+/** Upstream's rule for these is about the place in the list. */
+const BY_LIST_ORDER: ReadonlySet<string> = new Set(["no-hit-lru-scorer (compat: upstream)"]);
 const endpoints = fc.array(anyEndpoint, { minLength: 1, maxLength: 12 });
 
 test("there are scorers to check", () => {
@@ -86,20 +88,23 @@ for (const definition of definitionsOf("scorer")) {
         );
       });
 
-      test("the order of the candidates changes no endpoint's score", () => {
-        const shuffles = fc.array(fc.nat(), { minLength: 12, maxLength: 12 });
-        fc.assert(
-          fc.property(endpoints, anyRequest, shuffles, (pods, facts, keys) => {
-            const world = new ContractWorld(pods, facts);
-            const expected = scoresIn(world);
-            const order = pods.map((_, slot) => slot).sort((a, b) => keys[a]! - keys[b]!);
-            world.setCandidates(order);
-            for (const [hostPort, score] of scoresIn(world)) {
-              expect(score).toBeCloseTo(expected.get(hostPort)!, 12);
-            }
-          }),
-        );
-      });
+      test.skipIf(BY_LIST_ORDER.has(name))(
+        "the order of the candidates changes no endpoint's score",
+        () => {
+          const shuffles = fc.array(fc.nat(), { minLength: 12, maxLength: 12 });
+          fc.assert(
+            fc.property(endpoints, anyRequest, shuffles, (pods, facts, keys) => {
+              const world = new ContractWorld(pods, facts);
+              const expected = scoresIn(world);
+              const order = pods.map((_, slot) => slot).sort((a, b) => keys[a]! - keys[b]!);
+              world.setCandidates(order);
+              for (const [hostPort, score] of scoresIn(world)) {
+                expect(score).toBeCloseTo(expected.get(hostPort)!, 12);
+              }
+            }),
+          );
+        },
+      );
 
       test("no candidate at all is no problem", () => {
         const world = new ContractWorld([]);

@@ -19,6 +19,7 @@ import {
   type PluginKind,
   PrefixMatch,
   SeededRandom,
+  SessionId,
   UncachedRequestTokens,
 } from "../../scheduler/index.ts";
 import { endpointMetadata, START_MS, scrape } from "./scheduler-setup.ts";
@@ -26,6 +27,14 @@ import { endpointMetadata, START_MS, scrape } from "./scheduler-setup.ts";
 /** Parameters of types that have no defaults for all. */
 const NEEDED_PARAMETERS: Readonly<Record<string, object>> = {
   "by-label": { label: "hw", validValues: ["h100"] },
+  "header-label-affinity-scorer": { headerName: "x-hardware", labelKey: "hw" },
+  "session-id-producer": { headerName: "x-session-id" },
+  "utilization-filter": {
+    conditions: [
+      { metric: "waiting-queue", maxValue: 50 },
+      { metric: "active-requests", maxValue: 20 },
+    ],
+  },
 };
 
 /** Ways to configure a plugin, each once: its defaults, and upstream's behavior where there is a choice. */
@@ -85,6 +94,11 @@ export const anyRequest = fc.record({
   targetModel: fc.constantFrom("", "a", "b", "base"),
   promptTokens: fc.nat(100_000),
   maxOutputTokens: fc.integer({ min: -1, max: 5000 }),
+  headers: fc.constantFrom<ReadonlyMap<string, string>[]>(
+    new Map(),
+    new Map([["x-hardware", "l4"]]),
+    new Map([["x-session-token", "ZGVmYXVsdC9wMQ=="]]),
+  ),
 });
 
 export class ContractWorld {
@@ -96,6 +110,7 @@ export class ContractWorld {
     "inflight-load": new InflightLoad(),
     "uncached-request-tokens": new UncachedRequestTokens(),
     "latency-prediction": new LatencyPrediction(),
+    "session-id": new SessionId(),
   };
 
   /** @param endpoints get slots 0 … n − 1, and all are candidates in this order */
@@ -145,7 +160,9 @@ export class ContractWorld {
     columns.inflight[slot] = endpoint.inflight;
     columns.inflightTokens[slot] = endpoint.inflightTokens;
     columns.creditSinceScrape[slot] = endpoint.credit;
-    for (const datum of Object.values(this.data)) datum.ensure(this.pool.columns.capacity);
+    for (const datum of Object.values(this.data)) {
+      if ("ensure" in datum) datum.ensure(this.pool.columns.capacity);
+    }
     const match = this.data["prefix-match"];
     const held = Math.floor(Math.max(0, endpoint.totalBlocks) * endpoint.heldShare);
     match.matchBlocks[slot] = held;

@@ -7,7 +7,7 @@ import { ManualClock } from "../../scheduler/clock.ts";
 import type { DataType, DataTypes } from "../../scheduler/data.ts";
 import { EndpointPool } from "../../scheduler/endpoints.ts";
 import { Flight } from "../../scheduler/flight.ts";
-import type { PluginHandle } from "../../scheduler/plugin.ts";
+import type { PluginHandle, ProfileResults } from "../../scheduler/plugin.ts";
 import type { InferenceRequest } from "../../scheduler/request.ts";
 
 export interface PluginSetup {
@@ -20,6 +20,9 @@ export interface PluginSetup {
   /** Requests for data made through the handle: `type from producer`. */
   readonly consumed: string[];
 }
+
+/** Of a request for which no profile has run. */
+export const noResults: ProfileResults = { slotOf: () => -1, hostPorts: () => "" };
 
 export function addEndpoint(pool: EndpointPool, index: number): number {
   return pool.upsert({

@@ -31,6 +31,7 @@ const kindVectors: ReadonlyMap<string, Evaluate> = new Map<string, Evaluate>([
   ["picker", evaluatePicker],
   ["profile", evaluateProfile],
   ["producer", evaluateProducer],
+  ["decider", evaluateDecider],
 ]);
 
 /** What an instance must be to be looked at as this kind. */
@@ -102,5 +103,15 @@ function evaluateProducer(vector: Vector, behavior: Behavior): void {
       );
       expectNumbers(world.byId(tokens), wanted, "uncachedRequestTokens");
     },
+  });
+}
+
+function evaluateDecider(vector: Vector, behavior: Behavior): void {
+  const world = new VectorWorld(vector, behavior);
+  const decider = part(world.instance(vector.plugin, vector.parameters), "decider");
+  const { count, slots } = world.candidates;
+  const decides = decider.disaggregate(world.request, count > 0 ? slots[0]! : -1);
+  checkAll(vector.expected, {
+    disaggregate: (wanted) => expectEqual(decides, wanted, "disaggregate"),
   });
 }

@@ -2,7 +2,15 @@
  * Vectors of functions that plugins are made of, by the name they have in the files.
  * @module
  */
-import { type BlockHasher, blockHashesHex, hashTokens } from "../../scheduler/index.ts";
+
+import { stageHeaderParameters, stageHeadersHook } from "../../scheduler/hooks/stage-headers.ts";
+import {
+  type BlockHasher,
+  blockHashesHex,
+  Flight,
+  hashTokens,
+  InferenceRequest,
+} from "../../scheduler/index.ts";
 import { effectiveGeometry, matchBlocks } from "../../scheduler/prefix/cache-geometry.ts";
 import { approxPrefixCacheProducer } from "../../scheduler/producers/approx-prefix-cache-producer.ts";
 import { defaultMediaEstimate } from "../../src/request/media-tokens.ts";
@@ -23,6 +31,7 @@ export const functionVectors: ReadonlyMap<string, (vector: Vector) => void> = ne
   ["approx-match", evaluateMatch],
   ["approx-block-size", evaluateGeometry],
   ["estimate-tokenizer", evaluateEstimate],
+  ["disagg-headers", evaluateStageHeaders],
 ]);
 
 function evaluatePrefixHash({ expected, parameters, request }: Vector): void {
@@ -133,6 +142,28 @@ function evaluateEstimate({ expected, request }: Vector): void {
     features: (wanted) => {
       const fields = ({ hash, length, offset }: Feature) => ({ offset, length, hash });
       expectEqual(features.map(fields), (wanted as Feature[]).map(fields), "features");
+    },
+  });
+}
+
+function evaluateStageHeaders({ expected, parameters, state }: Vector): void {
+  const targets = new Map(
+    Object.entries((state?.["profileResults"] ?? {}) as Readonly<Record<string, string[]>>),
+  );
+  const { account } = stageHeadersHook(stageHeaderParameters.parse({ ...parameters }));
+  const flight = new Flight(new InferenceRequest({}), "", [], [], 0);
+  account!(flight, {
+    slotOf: (profile) => (targets.has(profile) ? 0 : -1),
+    hostPorts: (profile) => (targets.get(profile) ?? []).join(","),
+  });
+  const { headers } = flight;
+  const set = Object.fromEntries(
+    headers.flatMap((name, i) => (i % 2 === 0 ? [[name, headers[i + 1]!]] : [])),
+  );
+  checkAll(expected, {
+    headers: (wanted) => {
+      const sorted = (from: object) => Object.entries(from).sort(([a], [b]) => (a < b ? -1 : 1));
+      expectEqual(sorted(set), sorted(wanted as object), "headers");
     },
   });
 }

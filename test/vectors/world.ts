@@ -19,8 +19,10 @@ import {
   pluginRegistry,
   type Random,
   SeededRandom,
+  SessionId,
   UncachedRequestTokens,
 } from "../../scheduler/index.ts";
+import { flightOf, noResults } from "../support/plugin-setup.ts";
 import { Mismatch, NotHere, type Vector, type VectorEndpoint } from "./format.ts";
 
 /** Clock of all vectors: above 0, which as the time of a scrape would mean "never". */
@@ -55,6 +57,7 @@ export class VectorWorld {
     "inflight-load": new InflightLoad(),
     "uncached-request-tokens": new UncachedRequestTokens(),
     "latency-prediction": new LatencyPrediction(),
+    "session-id": new SessionId(),
   };
 
   constructor(vector: Vector, behavior: Behavior = "upstream") {
@@ -69,6 +72,7 @@ export class VectorWorld {
     this.request = new InferenceRequest({
       targetModel: (request["targetModel"] as string | undefined) ?? "",
       promptTokens: (request["tokenCount"] as number | undefined) ?? 0,
+      mediaItems: (request["multiModalFeatures"] as readonly unknown[] | undefined)?.length ?? 0,
       maxOutputTokens: (request["maxOutputTokens"] as number | undefined) ?? -1,
       headers: new Map(Object.entries((request["headers"] as Record<string, string>) ?? {})),
     });
@@ -99,7 +103,7 @@ export class VectorWorld {
     const isUpstream = this.#behavior === "upstream" && asUpstream.success;
     const parsed = isUpstream ? asUpstream : schema.safeParse({ ...parameters });
     if (!parsed.success) throw new Mismatch(`parameters refused: ${parsed.error.message}`);
-    return definition.create(parsed.data, {
+    const instance = definition.create(parsed.data, {
       name: definition.type,
       pool: this.pool,
       clock: new ManualClock(NOW_MS),
@@ -108,6 +112,31 @@ export class VectorWorld {
       consume: <K extends DataType>(key: K) => this.#data[key],
       warn: () => {},
     });
+    this.#replay(instance);
+    return instance;
+  }
+
+  /** Brings an instance into the vector's state through the requests that lead to it. */
+  #replay(instance: PluginInstance): void {
+    const { bindings, lruOldestFirst } = (this.#vector.state ?? {}) as {
+      bindings?: Readonly<Record<string, string>>;
+      lruOldestFirst?: readonly string[];
+    };
+    for (const [session, id] of Object.entries(bindings ?? {})) {
+      this.#send(instance, new Map([["x-session-id", session]]), id);
+    }
+    for (const id of lruOldestFirst ?? []) this.#send(instance, new Map(), id);
+  }
+
+  /** A request with these headers is scored, and goes to this endpoint. */
+  #send(instance: PluginInstance, headers: ReadonlyMap<string, string>, id: string): void {
+    const request = new InferenceRequest({ headers });
+    // An endpoint that is in no vector but in the state is no candidate.
+    const known = this.pool.slotOf(id);
+    const slot = known < 0 ? this.#add({ id }, this.pool.liveCount) : known;
+    const { capacity } = this.pool.columns;
+    instance.scorer?.score(request, this.candidates, new Float64Array(capacity));
+    instance.hooks?.account?.(flightOf(request, this.pool, [[slot, "default"]]), noResults);
   }
 
   /** Draws as far as the vector gives them, else seeded ones. */
@@ -124,7 +153,7 @@ export class VectorWorld {
     return { next: () => draws.shift() ?? further.next() };
   }
 
-  #add(endpoint: VectorEndpoint, index: number): void {
+  #add(endpoint: VectorEndpoint, index: number): number {
     const [namespace = "", name = ""] = endpoint.id.split("/");
     const slot = this.pool.upsert({
       id: endpoint.id,
@@ -135,7 +164,9 @@ export class VectorWorld {
       labels: new Map(Object.entries(endpoint.labels ?? {})),
       rankIndex: 0,
     });
-    for (const datum of Object.values(this.#data)) datum.ensure(this.pool.columns.capacity);
+    for (const datum of Object.values(this.#data)) {
+      if ("ensure" in datum) datum.ensure(this.pool.columns.capacity);
+    }
     this.#data["prefix-match"].totalBlocks[slot] = -1;
     this.#data["latency-prediction"].ttftMs[slot] = Number.NaN;
     this.#data["latency-prediction"].tpotMs[slot] = Number.NaN;
@@ -143,6 +174,7 @@ export class VectorWorld {
     for (const [key, value] of Object.entries(endpoint.attributes ?? {})) {
       this.#setAttribute(slot, key, value);
     }
+    return slot;
   }
 
   #setMetrics(slot: number, metrics: Parameters): void {
