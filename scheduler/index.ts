@@ -6,6 +6,7 @@ export { buildScheduler, ConfigError, type SchedulerDependencies } from "./build
 export { Candidates } from "./candidates.ts";
 export { type Clock, ManualClock } from "./clock.ts";
 export { defaultDocument } from "./config/default-document.ts";
+export { parseBoolean, parseDurationMs, parseQuantity } from "./config/quantity.ts";
 export {
   type OuterDefinition,
   type OuterKind,
