@@ -35,6 +35,15 @@ export {
   type PoolObserver,
 } from "./endpoints.ts";
 export { type Charge, type EndCause, Flight, type FlightState } from "./flight.ts";
+export type * from "./flow/contracts.ts";
+export type * from "./flow/flow-control.ts";
+export {
+  type BandSettings,
+  type FlowControlSettings,
+  flowDefaults,
+  type StaticBandSettings,
+} from "./flow/settings.ts";
+export { type FlowSink, Ticket, type TicketState } from "./flow/ticket.ts";
 export { limits } from "./limits.ts";
 export { hashName, hashNameBytes, type NameHash } from "./name-hash.ts";
 export { type Outcome, REJECTIONS, type Rejection, type RejectReason } from "./outcome.ts";
