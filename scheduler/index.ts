@@ -2,7 +2,13 @@
  * API boundary of the core: what ingress, scrapers, simulator and tests may use.
  * @module
  */
-export { buildScheduler, ConfigError, type SchedulerDependencies } from "./build.ts";
+export {
+  buildCore,
+  buildScheduler,
+  ConfigError,
+  type Core,
+  type SchedulerDependencies,
+} from "./build.ts";
 export { Candidates } from "./candidates.ts";
 export { type Clock, ManualClock } from "./clock.ts";
 export { defaultDocument } from "./config/default-document.ts";

@@ -2,6 +2,7 @@
  * The registry: every plugin type this version knows, by kind and then by type. One import and one line each.
  * @module
  */
+import { probabilisticAdmitter } from "./admitters/probabilistic-admitter.ts";
 import { byLabel } from "./filters/by-label.ts";
 import { decodeFilter } from "./filters/decode-filter.ts";
 import { encodeFilter } from "./filters/encode-filter.ts";
@@ -16,6 +17,8 @@ import { approxPrefixCacheProducer } from "./producers/approx-prefix-cache-produ
 import { inflightLoadProducer } from "./producers/inflight-load-producer.ts";
 import { tokenProducer } from "./producers/token-producer.ts";
 import { singleProfileHandler } from "./profile-handlers/single-profile-handler.ts";
+import { concurrencyDetector } from "./saturation-detectors/concurrency-detector.ts";
+import { utilizationDetector } from "./saturation-detectors/utilization-detector.ts";
 import { activeRequestScorer } from "./scorers/active-request-scorer.ts";
 import { kvCacheUtilizationScorer } from "./scorers/kv-cache-utilization-scorer.ts";
 import { loraAffinityScorer } from "./scorers/lora-affinity-scorer.ts";
@@ -23,9 +26,13 @@ import { prefixCacheScorer } from "./scorers/prefix-cache-scorer.ts";
 import { queueScorer } from "./scorers/queue-scorer.ts";
 import { runningRequestsSizeScorer } from "./scorers/running-requests-size-scorer.ts";
 import { tokenLoadScorer } from "./scorers/token-load-scorer.ts";
+import { priorityHoldbackPolicy } from "./usage-limit-policies/priority-holdback-policy.ts";
+import { softReflectiveCeilingPolicy } from "./usage-limit-policies/soft-reflective-ceiling-policy.ts";
+import { staticUsageLimitPolicy } from "./usage-limit-policies/static-usage-limit-policy.ts";
 
 /** Definitions with parameters of different types live in one list; each checks its own. */
 export const definitions: readonly PluginDefinition[] = [
+  probabilisticAdmitter,
   byLabel,
   decodeFilter,
   encodeFilter,
@@ -39,6 +46,8 @@ export const definitions: readonly PluginDefinition[] = [
   inflightLoadProducer,
   tokenProducer,
   singleProfileHandler,
+  concurrencyDetector,
+  utilizationDetector,
   activeRequestScorer,
   kvCacheUtilizationScorer,
   loraAffinityScorer,
@@ -46,6 +55,9 @@ export const definitions: readonly PluginDefinition[] = [
   queueScorer,
   runningRequestsSizeScorer,
   tokenLoadScorer,
+  priorityHoldbackPolicy,
+  softReflectiveCeilingPolicy,
+  staticUsageLimitPolicy,
 ] as PluginDefinition[];
 
 const byType = new Map(definitions.map((definition) => [definition.type, definition]));

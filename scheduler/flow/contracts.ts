@@ -123,6 +123,8 @@ export interface SaturationDetector {
   saturation(candidates: Candidates): number;
   /** True when it reads scraped values: what a dispatch or an end has changed may be seen only after the next scrape. */
   readonly readsScrapes: boolean;
+  /** For metrics: endpoints whose facts are too old for it; absent = it reads none. */
+  staleEndpoints?(candidates: Candidates): number;
 }
 
 /** Refuses requests after admission and before the pick. */
