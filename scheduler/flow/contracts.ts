@@ -123,6 +123,8 @@ export interface SaturationDetector {
   saturation(candidates: Candidates): number;
   /** True when it reads scraped values: what a dispatch or an end has changed may be seen only after the next scrape. */
   readonly readsScrapes: boolean;
+  /** When the value changes by time alone (facts go stale), ms of the clock; absent or Infinity = never. Read after saturation(). */
+  readonly changesAtMs?: number;
 }
 
 /** Refuses requests after admission and before the pick. */
