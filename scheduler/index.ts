@@ -43,6 +43,8 @@ export {
 export { type Charge, type EndCause, Flight, type FlightState } from "./flight.ts";
 export type * from "./flow/contracts.ts";
 export type * from "./flow/flow-control.ts";
+export { FlowController } from "./flow/flow-controller.ts";
+export { QUEUE_TTL_HEADER } from "./flow/queue-ttl.ts";
 export {
   type BandSettings,
   type FlowControlSettings,

@@ -23,6 +23,8 @@ export class Band {
   ceiling = 1;
   /** Requests whose turn has come and that found no room, in the order of their turns: first in line at the next change. */
   readonly setAside: Ticket[] = [];
+  /** How often the fairness policy named nobody though it should have. */
+  faults = 0;
   /** Newest waiting request; the others follow by `previous`. */
   #newest: Ticket | null = null;
   #oldest: Ticket | null = null;
@@ -64,8 +66,9 @@ export class Band {
     else if (flow.head === ticket) this.fairness.headChanged(flow);
   }
 
-  /** Takes the head of a flow that fairness has named, and charges it; it goes on counting as waiting. */
-  take(flow: Flow, nowMs: number): Ticket {
+  /** Takes whoever goes next, and charges it; it goes on counting as waiting. There is one: not all are set aside. */
+  take(nowMs: number): Ticket {
+    const flow = this.#nextFlow(nowMs);
     const ticket = flow.head!;
     ticket.fairness = this.fairness;
     ticket.charged = this.fairness.charge(flow, ticket, nowMs);
@@ -73,6 +76,24 @@ export class Band {
     if (flow.queue.size === 0) this.fairness.deactivate(flow);
     else this.fairness.headChanged(flow);
     return ticket;
+  }
+
+  /** Keeps a request that was taken, and found no room at this change of the pool, first in line. */
+  setAsideAt(ticket: Ticket, change: number): void {
+    ticket.triedAtChange = change;
+    if (ticket.overtakenBy >= 0) return;
+    ticket.overtakenBy = 0;
+    this.setAside.push(ticket);
+  }
+
+  /** A fairness policy that names nobody is at fault: then the flow of the oldest request goes. */
+  #nextFlow(nowMs: number): Flow {
+    const named = this.fairness.next(nowMs) as Flow | null;
+    if (named !== null && named.queue.size > 0) return named;
+    this.faults++;
+    let ticket = this.#oldest!;
+    while (ticket.flowIndex < 0) ticket = ticket.next!;
+    return ticket.flow!;
   }
 
   /** Removes a waiting request from everything in the band, wherever it stands. */

@@ -125,6 +125,8 @@ export interface SaturationDetector {
   readonly readsScrapes: boolean;
   /** For metrics: endpoints whose facts are too old for it; absent = it reads none. */
   staleEndpoints?(candidates: Candidates): number;
+  /** When the value changes by time alone (facts go stale), ms of the clock; absent or Infinity = never. Read after saturation(). */
+  readonly changesAtMs?: number;
 }
 
 /** Refuses requests after admission and before the pick. */

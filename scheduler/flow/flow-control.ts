@@ -46,6 +46,8 @@ export interface FlowControllerOptions {
   /** Prompt tokens of a request that no endpoint has in its cache; absent = all of them. */
   readonly uncachedPromptTokens?: (request: InferenceRequest) => number;
   readonly observer?: FlowObserver;
+  /** Any number that clients can not know: which ids share a queue, when there are too many of them, depends on it. */
+  readonly seed?: number;
 }
 
 /** Numbers of one flow. */
@@ -70,6 +72,8 @@ export interface BandStats {
   readonly flows: readonly FlowStats[];
   /** What the fairness policy has to say. */
   readonly fairness: Readonly<Record<string, number>>;
+  /** How often it named nobody though requests were queued; the oldest went then. */
+  readonly fairnessFaults: number;
 }
 
 /** Computed when asked for. */
@@ -102,15 +106,19 @@ export interface WaitRecord {
   readonly band: number;
   readonly requestedPriority: number;
   readonly fairnessId: string;
-  /** Requests of its flow that go before it. */
+  /** Requests of its flow that go before it; -1 = it does not wait any more. */
   readonly position: number;
+  /** How long it waits, or has waited, ms. */
   readonly waitedMs: number;
-  /** ms until it expires as things are; Infinity = never. */
+  /** ms until it expires as things are; Infinity = never, or it does not wait any more. */
   readonly expiresInMs: number;
-  /** Saturation of the pool and ceiling of the band when it was last held back; -1 = was not held back by them. */
+  /** Saturation of the pool and ceiling of its band when it came. */
+  readonly saturationAtSubmit: number;
+  readonly ceilingAtSubmit: number;
+  /** The same when they were last measured. */
   readonly saturation: number;
   readonly ceiling: number;
-  /** True when the scheduler found no endpoint with room for it. */
+  /** True when its turn has come, and the scheduler found no endpoint with room for it. */
   readonly noRoom: boolean;
 }
 
@@ -140,6 +148,6 @@ export interface FlowControl {
   /** Requests that wait. */
   readonly queued: number;
   stats(): FlowControlStats;
-  /** Why this ticket waits; null when it does not. */
+  /** Why this ticket waits or has waited; null when it has not. */
   explain(ticket: Ticket): WaitRecord | null;
 }

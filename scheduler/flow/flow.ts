@@ -18,8 +18,8 @@ const byKey: HeapOrder<Ticket> = {
 export class Flow implements FlowView {
   readonly fairnessId: string;
   readonly band: Band;
-  /** True for a queue that several ids share, since there were too many. */
-  readonly isOverflow: boolean;
+  /** Number of the queue that several ids share, since there were too many; -1 = a flow of one id. */
+  readonly bucket: number;
   position = -1;
   /** Waiting requests that nobody has tried to place yet. */
   readonly queue = new IndexedHeap(byKey);
@@ -32,10 +32,10 @@ export class Flow implements FlowView {
   nextIdle: Flow | null = null;
   idleSinceMs = -1;
 
-  constructor(fairnessId: string, band: Band, isOverflow: boolean) {
+  constructor(fairnessId: string, band: Band, bucket = -1) {
     this.fairnessId = fairnessId;
     this.band = band;
-    this.isOverflow = isOverflow;
+    this.bucket = bucket;
   }
 
   get priority(): number {

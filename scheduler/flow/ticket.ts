@@ -40,11 +40,15 @@ export class Ticket implements FlowItem {
   state: TicketState = "queued";
   /** Set when it is known, by submit() or later; null while it waits, and after cancel(). */
   outcome: Outcome | null = null;
+  /** Budgets of its wait while the pool has endpoints, and while it has none, ms; 0 = never expires. */
   ttlMs = 0;
+  noEndpointTtlMs = 0;
   key = 0;
-  /** Saturation and ceiling that held it back when it was last looked at; -1 = never held back. */
-  heldAtSaturation = -1;
-  heldAtCeiling = -1;
+  /** How long it has waited, ms; -1 = waits. */
+  waitedMs = -1;
+  /** Saturation of the pool and ceiling of its band when it began to wait; NaN = it never did. */
+  saturationAtSubmit = Number.NaN;
+  ceilingAtSubmit = Number.NaN;
 
   /** The rest is the controller's. */
   band: Band | null = null;
@@ -67,9 +71,11 @@ export class Ticket implements FlowItem {
   fairness: BandFairness | null = null;
   charged = 0;
   flight: Flight | null = null;
+  /** Rises with each dispatch. */
+  dispatchNumber = -1;
   /** Place among the running requests that may be evicted; -1 = not there. */
   victimIndex = -1;
-  /** Demand for which it is being evicted has been told; ms of the clock, -1 = not. */
+  /** When its sink was asked to end it, ms of the clock; -1 = never. */
   revokedAtMs = -1;
 
   constructor(

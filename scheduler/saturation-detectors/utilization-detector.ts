@@ -87,6 +87,8 @@ const HEADROOM_LIKELY_MAX = 1;
 class UtilizationDetector implements SaturationDetector, Filter {
   readonly rejects = "filtered-by-load";
   readonly readsScrapes = true;
+  /** Under `ignore` the pool looks emptier when an endpoint goes stale; otherwise age only fills it. */
+  changesAtMs = Number.POSITIVE_INFINITY;
   readonly #parameters: UtilizationParameters;
   readonly #aggregation: Aggregation;
   readonly #stalenessMs: number;
@@ -108,12 +110,14 @@ class UtilizationDetector implements SaturationDetector, Filter {
     const { count, slots } = candidates;
     if (count === 0) return EMPTY;
     const policy = this.#policy(candidates.pool.liveCount);
+    this.changesAtMs = Number.POSITIVE_INFINITY;
     let sum = 0;
     let least = Number.POSITIVE_INFINITY;
     let counted = 0;
     for (let i = 0; i < count; i++) {
       const load = this.#load(candidates, slots[i]!, policy);
       if (load === NOT_COUNTED) continue;
+      if (policy === "ignore") this.#noteStaleness(candidates, slots[i]!);
       counted++;
       sum += load;
       if (load < least) least = load;
@@ -163,6 +167,11 @@ class UtilizationDetector implements SaturationDetector, Filter {
       queueDepthThreshold,
       kvCacheUtilThreshold,
     );
+  }
+
+  #noteStaleness({ columns }: Candidates, slot: number): void {
+    const atMs = columns.scrapedAtMs[slot]! + this.#stalenessMs + 1;
+    if (atMs < this.changesAtMs) this.changesAtMs = atMs;
   }
 
   #isUsable(candidates: Candidates, slot: number, policy: StalenessPolicy): boolean {

@@ -241,7 +241,7 @@ export class FlowPort implements SchedulerPort {
 
   /** Requests that wait, with their tickets. */
   *tickets(): Generator<Ticket> {
-    for (const { ticket } of this.#waiting) yield ticket!;
+    for (const { ticket } of this.#waiting) if (ticket?.state === "queued") yield ticket;
   }
 
   /** Endpoints whose metrics are too old for the detector. */
@@ -259,7 +259,6 @@ export class FlowPort implements SchedulerPort {
   /** From the stream: whoever waited is gone. */
   cancel(exchange: FlowExchange): void {
     const { ticket } = exchange;
-    // A flight that was made already is told all the same, so that it comes back.
     if (ticket === null || !this.#waiting.delete(exchange)) return;
     exchange.isOver = true;
     this.#call(() => this.#flow.cancel(ticket));
@@ -347,7 +346,8 @@ export class FlowPort implements SchedulerPort {
       if (outcome !== null) {
         exchange.outcome = null;
         this.#waiting.delete(exchange);
-        this.#hand(exchange, outcome);
+        if (!exchange.isOver) this.#hand(exchange, outcome);
+        else if (outcome.kind === "picked") this.#giveBack(exchange, outcome);
       } else if (exchange.isToBeEvicted) {
         exchange.isToBeEvicted = false;
         sink.onEvict();
@@ -355,6 +355,13 @@ export class FlowPort implements SchedulerPort {
     } catch (error) {
       this.#options.onFault(error);
     }
+  }
+
+  /** A flight for a request that nobody waits for any more. */
+  #giveBack({ ticket }: FlowExchange, flight: Flight): void {
+    this.#keptScores.delete(flight);
+    flight.ticket = ticket;
+    this.complete(flight, "client-disconnect");
   }
 
   #arm(): void {

@@ -29,7 +29,7 @@ export interface OutcomeSink {
 
 /** A submission whose outcome is to come. */
 export interface Waiting {
-  /** Nobody waits for it any more. A flight that was made already is still told, so that it can be given back. */
+  /** Nobody waits for it any more: the sink is told no outcome from here on. */
   cancel(): void;
 }
 
@@ -89,6 +89,11 @@ export class SafePicks {
     }
     picks?.end(request, outcome);
     return outcome;
+  }
+
+  /** A pick for which no plugin is asked. */
+  plain(request: InferenceRequest, subset: SubsetHint | null): Outcome {
+    return this.#options.scheduler.scheduleFallback(request, subset);
   }
 }
 
