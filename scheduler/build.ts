@@ -58,7 +58,6 @@ export function buildScheduler(config: ResolvedConfig, deps: SchedulerDependenci
 /** A scheduler, and what flow control in front of it is made of. */
 export interface Core {
   readonly scheduler: Scheduler;
-  readonly detector: SaturationDetector;
   /** null = the gate is off. */
   readonly flowControl: FlowControlSettings | null;
 }
@@ -105,7 +104,8 @@ class Builder {
           counters,
         }),
     );
-    const detector = this.#instances.get(this.#config.saturationDetector)!.saturationDetector!;
+    const { saturationDetector } = this.#config;
+    const detector = this.#instances.get(saturationDetector ?? "")?.saturationDetector ?? null;
     const flowControl = this.#flowControl(detector);
     const scheduler = new Scheduler({
       pool,
@@ -121,12 +121,12 @@ class Builder {
       recorder: recorder ?? null,
       counters,
     });
-    return { scheduler, detector, flowControl };
+    return { scheduler, flowControl };
   }
 
-  #flowControl(detector: SaturationDetector): FlowControlSettings | null {
+  #flowControl(detector: SaturationDetector | null): FlowControlSettings | null {
     const resolved = this.#config.flowControl;
-    if (resolved === null) return null;
+    if (resolved === null || detector === null) return null;
     const band = ({ fairness, ordering, ...bounds }: ResolvedBand): StaticBandSettings =>
       Object.freeze({
         ...bounds,

@@ -55,7 +55,7 @@ function resolveDetector(
   isOn: boolean,
   instances: Instances,
   report: Report,
-): string {
+): string | null {
   let ref = section.saturationDetector?.pluginRef;
   let path = `${SECTION}.saturationDetector.pluginRef`;
   if (legacy !== undefined && legacy !== null) {
@@ -69,9 +69,7 @@ function resolveDetector(
     }
   }
   const parameters = isOn ? undefined : WITHOUT_CREDIT;
-  return (
-    instances.kindReference(ref, path, "saturation-detector", DETECTOR, parameters) ?? NOTHING
-  );
+  return instances.kindReference(ref, path, "saturation-detector", DETECTOR, parameters);
 }
 
 class SectionResolver {
@@ -173,7 +171,10 @@ class SectionResolver {
     if (value === undefined || value === null) return byDefault;
     const quantity = parseQuantity(String(value));
     if (quantity !== null) return quantity;
-    this.#report.problem(path, `expected quantity >= 0 like "1Gi" or "500", got ${showValue(value)}`);
+    this.#report.problem(
+      path,
+      `expected quantity >= 0 like "1Gi" or "500", got ${showValue(value)}`,
+    );
     return byDefault;
   }
 

@@ -2,7 +2,7 @@
  * Scheduling profiles, their pickers, and the profile handler: references replaced by instances, defaults filled in.
  * @module
  */
-import { fitsProfile, hasKind, type Instance, type Instances } from "./instances.ts";
+import { fitsProfile, hasKind, type Instances } from "./instances.ts";
 import { listOf, parsePart, type Report } from "./report.ts";
 import type { ResolvedProfile } from "./resolved.ts";
 import { Profile, ProfileUse } from "./schema.ts";

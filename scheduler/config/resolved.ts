@@ -80,8 +80,8 @@ export interface ResolvedConfig {
     readonly discovery: OuterPlugin | null;
     readonly sources: readonly { source: OuterPlugin; extractors: readonly OuterPlugin[] }[];
   };
-  /** Instance name of the detector that flow control, or without it the shedding of negative priorities, asks. */
-  readonly saturationDetector: string;
+  /** Instance name of the detector that flow control, or without it the shedding of negative priorities, asks; null = nothing is shed. */
+  readonly saturationDetector: string | null;
   /** null = the gate is off. */
   readonly flowControl: ResolvedFlowControl | null;
   /** Remarks for the operator, each starting with the path of the field. */

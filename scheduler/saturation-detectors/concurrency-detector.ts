@@ -33,9 +33,12 @@ const Parameters = z.strictObject({
     description: "What the filter allows beyond the limits, as a fraction of them.",
     unit: "ratio",
   }),
-  inFlightLoadProducerName: z.string().default("").meta({
-    description: `Producer of the load; empty = ${PRODUCER}.`,
-  }),
+  inFlightLoadProducerName: z
+    .string()
+    .default("")
+    .meta({
+      description: `Producer of the load; empty = ${PRODUCER}.`,
+    }),
   aggregation: z.enum(aggregations).default("mean").meta({
     description:
       "How endpoints make the pool: mean, or the least; with slots a request waits when its own endpoints are full.",

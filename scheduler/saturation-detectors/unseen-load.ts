@@ -140,8 +140,7 @@ export class UnseenLoad implements Producer {
       const charge = charges[i]!;
       if (!this.#isCurrent(charge)) continue;
       const { slot } = charge;
-      const isSeen =
-        pickedAtMs <= this.#pool.columns.scrapedAtMs[slot]! - ENGINE_INTAKE_MS;
+      const isSeen = pickedAtMs <= this.#pool.columns.scrapedAtMs[slot]! - ENGINE_INTAKE_MS;
       if (!isSeen) {
         // It came and went between two scrapes; with its first token it has left the queue already.
         if (!answered) this.#dispatched[slot]?.remove(pickedAtMs);

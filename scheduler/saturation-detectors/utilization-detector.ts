@@ -15,7 +15,6 @@
  */
 import { z } from "zod";
 import type { Candidates } from "../candidates.ts";
-import { Known } from "../endpoints.ts";
 import type { SaturationDetector } from "../flow/contracts.ts";
 import type { Filter, PluginDefinition, PluginHandle } from "../plugin.ts";
 import type { InferenceRequest } from "../request.ts";
@@ -51,7 +50,8 @@ const Parameters = z.strictObject({
     unit: "ratio",
   }),
   stalenessPolicy: z.enum(["saturated", "ignore", "last-known"]).optional().meta({
-    description: "What a stale endpoint counts; default last-known in a pool of one, else saturated.",
+    description:
+      "What a stale endpoint counts; default last-known in a pool of one, else saturated.",
   }),
   aggregation: z.enum(aggregations).default("mean").meta({
     description:

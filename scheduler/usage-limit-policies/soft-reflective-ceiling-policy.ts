@@ -57,7 +57,8 @@ function nextOpenTick(nowMs: number, period: number): number {
 export const softReflectiveCeilingPolicy = defineUsageLimitPolicy({
   type: "soft-reflective-ceiling-policy",
   stability: "alpha",
-  summary: "Lower bands pass in ever rarer moments as the pool fills; the top band until it is full.",
+  summary:
+    "Lower bands pass in ever rarer moments as the pool fills; the top band until it is full.",
   source:
     "llm-d-router: pkg/epp/framework/plugins/flowcontrol/usagelimits/softreflective; its ticks are calls, ours are time",
   parameters: z.strictObject({}),

@@ -4,7 +4,11 @@
  * @module
  */
 import { z } from "zod";
-import { type OuterDefinition, type OuterRegistry, parseDurationMs } from "../../scheduler/index.ts";
+import {
+  type OuterDefinition,
+  type OuterRegistry,
+  parseDurationMs,
+} from "../../scheduler/index.ts";
 import { SCRAPE_INTERVAL_MS_MAX, SCRAPE_INTERVAL_MS_MIN } from "../../scrapers/index.ts";
 import { parseMetricSpec } from "./metric-spec.ts";
 

@@ -50,8 +50,8 @@ import {
   type ErrorRow,
   errors,
   errorText,
-  rejectionErrors,
   RETRY_AFTER_HEADER,
+  rejectionErrors,
 } from "../errors.ts";
 import type { RequestLabels } from "../metrics/request-metrics.ts";
 import { rewriteModel } from "../request/model-rewrite.ts";

@@ -14,9 +14,9 @@ import {
   type Clock,
   type EndCause,
   type Flight,
+  FlowController,
   type FlowControlSettings,
   type FlowControlStats,
-  FlowController,
   type FlowObserver,
   type FlowSink,
   type HashPlan,
@@ -393,7 +393,8 @@ export class FlowPort implements SchedulerPort {
       onFault(error);
     }
     const isDue = nowMs >= this.#flow.wakeAtMs;
-    if (isDue || this.#hasMoved || pool.version !== this.#poolVersion) this.#call(() => this.#wake());
+    if (isDue || this.#hasMoved || pool.version !== this.#poolVersion)
+      this.#call(() => this.#wake());
     else this.#arm();
   };
 

@@ -29,7 +29,7 @@ export interface OutcomeSink {
 
 /** A submission whose outcome is to come. */
 export interface Waiting {
-  /** Nobody waits for it any more: the sink is told no outcome from here on. */
+  /** Nobody waits for it any more. */
   cancel(): void;
 }
 
@@ -43,11 +43,7 @@ export interface SchedulerPort {
   /** Block sizes that prompts are hashed with, in the order of `request.blockHashes`. */
   readonly hashPlans: readonly HashPlan[];
   /** @returns null when the sink has been told already */
-  submit(
-    request: InferenceRequest,
-    subset: SubsetHint | null,
-    sink: OutcomeSink,
-  ): Waiting | null;
+  submit(request: InferenceRequest, subset: SubsetHint | null, sink: OutcomeSink): Waiting | null;
   /** First byte of the response was seen. */
   firstToken(flight: Flight): void;
   /** The exchange is over; idempotent. */
