@@ -18,6 +18,8 @@ export const limits = {
   bandsMax: 1024,
   /** Characters of a fairness id that are told apart; clients choose it. */
   fairnessIdCharsMax: 256,
+  /** Programs that program-aware fairness remembers, idle ones included. */
+  programsMax: 20_000,
   /** Queues of a band that ids share which found no flow of their own. */
   overflowFlowsPerBand: 64,
   /** Requests of a band that are kept first in line because no endpoint has room: what a change of the pool tries anew. */

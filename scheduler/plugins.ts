@@ -3,12 +3,19 @@
  * @module
  */
 import { probabilisticAdmitter } from "./admitters/probabilistic-admitter.ts";
+import { deficitRoundRobinFairnessPolicy } from "./fairness-policies/deficit-round-robin-fairness-policy.ts";
+import { globalStrictFairnessPolicy } from "./fairness-policies/global-strict-fairness-policy.ts";
+import { programAwareFairness } from "./fairness-policies/program-aware-fairness.ts";
+import { roundRobinFairnessPolicy } from "./fairness-policies/round-robin-fairness-policy.ts";
 import { byLabel } from "./filters/by-label.ts";
 import { decodeFilter } from "./filters/decode-filter.ts";
 import { encodeFilter } from "./filters/encode-filter.ts";
 import { labelSelectorFilter } from "./filters/label-selector-filter.ts";
 import { prefillFilter } from "./filters/prefill-filter.ts";
 import { prefixCacheAffinityFilter } from "./filters/prefix-cache-affinity-filter.ts";
+import { edfOrderingPolicy } from "./ordering-policies/edf-ordering-policy.ts";
+import { fcfsOrderingPolicy } from "./ordering-policies/fcfs-ordering-policy.ts";
+import { sloDeadlineOrderingPolicy } from "./ordering-policies/slo-deadline-ordering-policy.ts";
 import { maxScorePicker } from "./pickers/max-score-picker.ts";
 import { randomPicker } from "./pickers/random-picker.ts";
 import { weightedRandomPicker } from "./pickers/weighted-random-picker.ts";
@@ -33,12 +40,19 @@ import { staticUsageLimitPolicy } from "./usage-limit-policies/static-usage-limi
 /** Definitions with parameters of different types live in one list; each checks its own. */
 export const definitions: readonly PluginDefinition[] = [
   probabilisticAdmitter,
+  deficitRoundRobinFairnessPolicy,
+  globalStrictFairnessPolicy,
+  programAwareFairness,
+  roundRobinFairnessPolicy,
   byLabel,
   decodeFilter,
   encodeFilter,
   labelSelectorFilter,
   prefillFilter,
   prefixCacheAffinityFilter,
+  edfOrderingPolicy,
+  fcfsOrderingPolicy,
+  sloDeadlineOrderingPolicy,
   maxScorePicker,
   randomPicker,
   weightedRandomPicker,

@@ -154,5 +154,5 @@ const NOBODY: readonly Ticket[] = [];
  */
 export function victimsWanted(saturation: number, ceiling: number, running: number): number {
   const wanted = Math.ceil((saturation - ceiling) / (saturation / running));
-  return Math.min(wanted >= 1 ? wanted : 1, limits.revocationsPerDecisionMax);
+  return Math.min(Math.max(wanted || 1, 1), limits.revocationsPerDecisionMax);
 }

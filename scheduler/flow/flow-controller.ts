@@ -32,9 +32,9 @@ import type {
   FlowOutcome,
   WaitRecord,
 } from "./flow-control.ts";
+import { statsOf, waitRecordOf } from "./flow-stats.ts";
 import { FlowTable } from "./flow-table.ts";
 import { PoolSaturation } from "./pool-saturation.ts";
-import { statsOf, waitRecordOf } from "./flow-stats.ts";
 import { queueTtlMs } from "./queue-ttl.ts";
 import type { FlowControlSettings } from "./settings.ts";
 import { type FlowSink, Ticket } from "./ticket.ts";
@@ -171,13 +171,15 @@ export class FlowController implements FlowControl {
   cancel(ticket: Ticket): boolean {
     if (ticket.state !== "queued") return false;
     const nowMs = this.#clock.nowMs();
+    const band = ticket.band!;
     const wasFirstInLine = ticket.overtakenBy >= 0;
     this.#abandon(ticket, nowMs);
     ticket.state = "ended";
     ticket.waitedMs = nowMs - ticket.enqueuedAtMs;
     this.#observer?.finished(ticket, "EvictedContextCancelled", ticket.waitedMs);
-    // Whoever stood behind it, or in a lower band, may go now.
-    if (!this.hasMore && (wasFirstInLine || ticket.band!.requests === 0)) this.#run(nowMs);
+    // Whoever stood behind it may go now, and so may lower bands when nobody is left who was not tried.
+    const leavesRoom = wasFirstInLine || band.requests === band.setAside.length;
+    if (!this.hasMore && leavesRoom) this.#run(nowMs);
     return true;
   }
 
@@ -449,7 +451,13 @@ export class FlowController implements FlowControl {
       if (priority > held.priority) continue;
       if (priority <= victim.request.priority) return;
       if (requests === 0 || !(ceiling > 0) || saturation < ceiling) continue;
-      for (const ticket of this.#eviction.revoke(priority, saturation, ceiling, this.#running, nowMs)) {
+      for (const ticket of this.#eviction.revoke(
+        priority,
+        saturation,
+        ceiling,
+        this.#running,
+        nowMs,
+      )) {
         ticket.sink.onEvict();
       }
       return;

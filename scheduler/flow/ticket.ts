@@ -10,8 +10,8 @@ import type { Flight } from "../flight.ts";
 import type { Outcome } from "../outcome.ts";
 import type { InferenceRequest } from "../request.ts";
 import type { SubsetHint } from "../subset.ts";
-import type { BandFairness, FlowItem } from "./contracts.ts";
 import type { Band } from "./band.ts";
+import type { BandFairness, FlowItem } from "./contracts.ts";
 import type { Flow } from "./flow.ts";
 
 /** Whoever waits for a request. */
