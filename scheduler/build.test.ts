@@ -58,6 +58,8 @@ function configOf(
     parsers: [],
     responsePlugins: [],
     dataLayer: { discovery: null, sources: [] },
+    saturationDetector: null,
+    flowControl: null,
     warnings: [],
   };
 }

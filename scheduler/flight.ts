@@ -6,6 +6,7 @@
  *     └──────────────close────────────────────┘        a second close, or firstToken after close, does nothing
  * @module
  */
+import type { Ticket } from "./flow/ticket.ts";
 import type { InferenceRequest } from "./request.ts";
 
 /** How an exchange ended. */
@@ -41,6 +42,8 @@ export class Flight {
   /** Headers to set on the answer to the client, name (lower case) and value in turn. */
   responseHeaders: readonly string[] = NO_HEADERS;
   state: FlightState = "open";
+  /** Whoever drives flow control keeps its ticket here; null without. */
+  ticket: Ticket | null = null;
 
   constructor(
     request: InferenceRequest,

@@ -12,6 +12,13 @@ import type { Clock } from "./clock.ts";
 import type { DataType, DataTypes } from "./data.ts";
 import type { EndpointPool } from "./endpoints.ts";
 import type { EndCause, Flight } from "./flight.ts";
+import type {
+  Admitter,
+  FairnessPolicy,
+  OrderingPolicy,
+  SaturationDetector,
+  UsageLimitPolicy,
+} from "./flow/contracts.ts";
 import type { RejectReason } from "./outcome.ts";
 import type { Random } from "./random.ts";
 import type { InferenceRequest } from "./request.ts";
@@ -126,6 +133,11 @@ export interface PluginInstance {
   readonly decider?: Decider;
   /** For instances that are no producer, which has these itself. */
   readonly hooks?: FlightHooks;
+  readonly orderingPolicy?: OrderingPolicy;
+  readonly fairnessPolicy?: FairnessPolicy;
+  readonly usageLimitPolicy?: UsageLimitPolicy;
+  readonly saturationDetector?: SaturationDetector;
+  readonly admitter?: Admitter;
 }
 
 /** A keyed hash of a text that only holders of the key can make: base64url, no control characters. */
@@ -178,7 +190,12 @@ export type PluginKind =
   | "producer"
   | "profile-handler"
   | "decider"
-  | "hook";
+  | "hook"
+  | "ordering-policy"
+  | "fairness-policy"
+  | "usage-limit-policy"
+  | "saturation-detector"
+  | "admitter";
 export type Stability = "beta" | "alpha" | "deprecated";
 
 export interface PluginDefinition<P = unknown> {
@@ -197,6 +214,8 @@ export interface PluginDefinition<P = unknown> {
   readonly parameters: z.ZodType<P>;
   /** Upstream ignores any parameters of this type: accept them unread. */
   readonly ignoresParameters?: boolean;
+  /** Request headers that an instance reads from `request.headers`, lower-case. */
+  readonly requestHeaders?: readonly string[];
   /** Data types that an instance publishes. */
   readonly produces?: readonly DataType[];
   /** Data that an instance with these parameters reads. */
@@ -286,4 +305,56 @@ export function defineHook<P>(definition: Definition<P, FlightHooks>): PluginDef
 /** For instances that are several things at once. */
 export function definePlugin<P>(definition: PluginDefinition<P>): PluginDefinition<P> {
   return definition;
+}
+
+export function defineOrderingPolicy<P>(
+  definition: Definition<P, OrderingPolicy>,
+): PluginDefinition<P> {
+  return {
+    ...definition,
+    kinds: ["ordering-policy"],
+    create: (p, h) => ({ orderingPolicy: definition.create(p, h) }),
+  };
+}
+
+export function defineFairnessPolicy<P>(
+  definition: Definition<P, FairnessPolicy>,
+): PluginDefinition<P> {
+  return {
+    ...definition,
+    kinds: ["fairness-policy"],
+    create: (p, h) => ({ fairnessPolicy: definition.create(p, h) }),
+  };
+}
+
+export function defineUsageLimitPolicy<P>(
+  definition: Definition<P, UsageLimitPolicy>,
+): PluginDefinition<P> {
+  return {
+    ...definition,
+    kinds: ["usage-limit-policy"],
+    create: (p, h) => ({ usageLimitPolicy: definition.create(p, h) }),
+  };
+}
+
+/** A detector is a filter too: the same limit, for one endpoint. */
+export function defineSaturationDetector<P>(
+  definition: Definition<P, SaturationDetector & Filter>,
+): PluginDefinition<P> {
+  return {
+    ...definition,
+    kinds: ["saturation-detector", "filter"],
+    create: (p, h) => {
+      const detector = definition.create(p, h);
+      return { saturationDetector: detector, filter: detector };
+    },
+  };
+}
+
+export function defineAdmitter<P>(definition: Definition<P, Admitter>): PluginDefinition<P> {
+  return {
+    ...definition,
+    kinds: ["admitter"],
+    create: (p, h) => ({ admitter: definition.create(p, h) }),
+  };
 }

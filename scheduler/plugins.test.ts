@@ -3,13 +3,18 @@ import type { PluginKind } from "./plugin.ts";
 import { definitions, pluginRegistry } from "./plugins.ts";
 
 const KINDS: readonly PluginKind[] = [
+  "admitter",
   "decider",
+  "fairness-policy",
   "filter",
   "hook",
+  "ordering-policy",
   "picker",
   "producer",
   "profile-handler",
+  "saturation-detector",
   "scorer",
+  "usage-limit-policy",
 ];
 
 test("the list is sorted by kind, then by type, and no type is there twice", () => {

@@ -2,9 +2,14 @@
  * The registry: every plugin type this version knows, by kind and then by type. One import and one line each.
  * @module
  */
+import { probabilisticAdmitter } from "./admitters/probabilistic-admitter.ts";
 import { alwaysDisaggMultimodalDecider } from "./deciders/always-disagg-multimodal-decider.ts";
 import { alwaysDisaggPdDecider } from "./deciders/always-disagg-pd-decider.ts";
 import { prefixBasedPdDecider } from "./deciders/prefix-based-pd-decider.ts";
+import { deficitRoundRobinFairnessPolicy } from "./fairness-policies/deficit-round-robin-fairness-policy.ts";
+import { globalStrictFairnessPolicy } from "./fairness-policies/global-strict-fairness-policy.ts";
+import { programAwareFairness } from "./fairness-policies/program-aware-fairness.ts";
+import { roundRobinFairnessPolicy } from "./fairness-policies/round-robin-fairness-policy.ts";
 import { byLabel } from "./filters/by-label.ts";
 import { contextLengthAware } from "./filters/context-length-aware.ts";
 import { decodeFilter } from "./filters/decode-filter.ts";
@@ -18,6 +23,9 @@ import { sessionAffinityFilter } from "./filters/session-affinity-filter.ts";
 import { utilizationFilter } from "./filters/utilization-filter.ts";
 import { disaggHeadersHandler } from "./hooks/disagg-headers-handler.ts";
 import { prefillHeaderHandler } from "./hooks/prefill-header-handler.ts";
+import { edfOrderingPolicy } from "./ordering-policies/edf-ordering-policy.ts";
+import { fcfsOrderingPolicy } from "./ordering-policies/fcfs-ordering-policy.ts";
+import { sloDeadlineOrderingPolicy } from "./ordering-policies/slo-deadline-ordering-policy.ts";
 import { maxScorePicker } from "./pickers/max-score-picker.ts";
 import { randomPicker } from "./pickers/random-picker.ts";
 import { weightedRandomPicker } from "./pickers/weighted-random-picker.ts";
@@ -32,6 +40,8 @@ import { disaggProfileHandler } from "./profile-handlers/disagg-profile-handler.
 import { headerProfileHandler } from "./profile-handlers/header-profile-handler.ts";
 import { pdProfileHandler } from "./profile-handlers/pd-profile-handler.ts";
 import { singleProfileHandler } from "./profile-handlers/single-profile-handler.ts";
+import { concurrencyDetector } from "./saturation-detectors/concurrency-detector.ts";
+import { utilizationDetector } from "./saturation-detectors/utilization-detector.ts";
 import { activeRequestScorer } from "./scorers/active-request-scorer.ts";
 import { headerLabelAffinityScorer } from "./scorers/header-label-affinity-scorer.ts";
 import { kvCacheUtilizationScorer } from "./scorers/kv-cache-utilization-scorer.ts";
@@ -43,12 +53,20 @@ import { queueScorer } from "./scorers/queue-scorer.ts";
 import { runningRequestsSizeScorer } from "./scorers/running-requests-size-scorer.ts";
 import { sessionAffinityScorer } from "./scorers/session-affinity-scorer.ts";
 import { tokenLoadScorer } from "./scorers/token-load-scorer.ts";
+import { priorityHoldbackPolicy } from "./usage-limit-policies/priority-holdback-policy.ts";
+import { softReflectiveCeilingPolicy } from "./usage-limit-policies/soft-reflective-ceiling-policy.ts";
+import { staticUsageLimitPolicy } from "./usage-limit-policies/static-usage-limit-policy.ts";
 
 /** Definitions with parameters of different types live in one list; each checks its own. */
 export const definitions: readonly PluginDefinition[] = [
+  probabilisticAdmitter,
   alwaysDisaggMultimodalDecider,
   alwaysDisaggPdDecider,
   prefixBasedPdDecider,
+  deficitRoundRobinFairnessPolicy,
+  globalStrictFairnessPolicy,
+  programAwareFairness,
+  roundRobinFairnessPolicy,
   byLabel,
   contextLengthAware,
   decodeFilter,
@@ -62,6 +80,9 @@ export const definitions: readonly PluginDefinition[] = [
   utilizationFilter,
   disaggHeadersHandler,
   prefillHeaderHandler,
+  edfOrderingPolicy,
+  fcfsOrderingPolicy,
+  sloDeadlineOrderingPolicy,
   maxScorePicker,
   randomPicker,
   weightedRandomPicker,
@@ -75,6 +96,8 @@ export const definitions: readonly PluginDefinition[] = [
   headerProfileHandler,
   pdProfileHandler,
   singleProfileHandler,
+  concurrencyDetector,
+  utilizationDetector,
   activeRequestScorer,
   headerLabelAffinityScorer,
   kvCacheUtilizationScorer,
@@ -86,6 +109,9 @@ export const definitions: readonly PluginDefinition[] = [
   runningRequestsSizeScorer,
   sessionAffinityScorer,
   tokenLoadScorer,
+  priorityHoldbackPolicy,
+  softReflectiveCeilingPolicy,
+  staticUsageLimitPolicy,
 ] as PluginDefinition[];
 
 const byType = new Map(definitions.map((definition) => [definition.type, definition]));

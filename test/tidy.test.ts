@@ -99,13 +99,18 @@ describe("imports", () => {
 
 describe("plugins", () => {
   const folders = [
+    "admitters",
     "deciders",
+    "fairness-policies",
     "filters",
     "hooks",
-    "scorers",
+    "ordering-policies",
     "pickers",
     "producers",
     "profile-handlers",
+    "saturation-detectors",
+    "scorers",
+    "usage-limit-policies",
   ];
   const registered = new Set(definitions.map((definition) => definition.type));
 

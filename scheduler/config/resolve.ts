@@ -5,9 +5,10 @@
  *   envelope → gates → instances → profiles → handler → parsers, data layer → flow control → default producers → order
  * @module
  */
-import { checkFlowControl, resolveGates } from "./absent-features.ts";
 import { resolveDataLayer, resolveParsers } from "./data-layer.ts";
 import { addDefaultProducers, orderPlugins } from "./default-producers.ts";
+import { FLOW_CONTROL, resolveGates } from "./feature-gates.ts";
+import { resolveFlowControl } from "./flow-control.ts";
 import { fitsProfile, Instances } from "./instances.ts";
 import { resolveHandler, resolveProfiles } from "./profiles.ts";
 import { checkReferences } from "./references.ts";
@@ -53,8 +54,9 @@ export function resolveConfig(
   const parsers = resolveParsers(envelope, defaultParsers, instances, report);
   const responsePlugins = instances.outerOfKind("response");
   const dataLayer = resolveDataLayer(envelope.dataLayer, instances, report);
-  checkFlowControl(envelope, instances, report);
   checkReferences(instances, report);
+  const isFlowControlOn = featureGates.get(FLOW_CONTROL) === true;
+  const flow = resolveFlowControl(envelope, isFlowControlOn, instances, report);
   addDefaultProducers(instances, report);
   const plugins = orderPlugins(instances, report);
   remarkOnUnused(instances, report);
@@ -69,6 +71,7 @@ export function resolveConfig(
       parsers,
       responsePlugins,
       dataLayer,
+      ...flow,
       warnings: report.warnings,
     }),
   };

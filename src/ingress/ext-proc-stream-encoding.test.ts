@@ -36,7 +36,7 @@ function notedSetup(limits = {}) {
     hashPlans: port.hashPlans,
     submit: (request, subset, sink) => {
       requests.push(request);
-      port.submit(request, subset, sink);
+      return port.submit(request, subset, sink);
     },
     firstToken: (flight) => port.firstToken(flight),
     served: (flight, hostPort) => port.served(flight, hostPort),

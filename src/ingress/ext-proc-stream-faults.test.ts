@@ -164,7 +164,7 @@ describe("requests that are refused", () => {
       expect(rejection.http).toBe(http);
       expect(rejection.text).toMatch(text);
       expect(rejection.dropped).toEqual(
-        dropped === "" ? [] : [`x-llm-d-request-dropped-reason: ${dropped}`],
+        dropped === "" ? [] : [`x-llm-d-request-dropped-reason: ${dropped}`, "retry-after: 1"],
       );
       expect(rejection.details).toBe(dropped);
       expect(rejection.grpc).toBeNull();
@@ -231,7 +231,7 @@ describe("large things", () => {
     const submit = port.submit.bind(port);
     port.submit = (request, subset, sink) => {
       hashes.push(request.blockHashes);
-      submit(request, subset, sink);
+      return submit(request, subset, sink);
     };
     const body = chatBody(2 * MIB);
     const whole = open().requestHeaders(post(CHAT)).requestBody(body, true);
@@ -279,7 +279,7 @@ describe("large things", () => {
         hashPlans: port.hashPlans,
         submit: (...args) => {
           if (isBroken) throw new Error("broken");
-          port.submit(...args);
+          return port.submit(...args);
         },
         complete: (...args) => port.complete(...args),
       }),
@@ -327,7 +327,7 @@ describe("large things", () => {
     const submit = port.submit.bind(port);
     port.submit = (request, subset, sink) => {
       seen.push(request.id, request.objective, request.fairnessId);
-      submit(request, subset, sink);
+      return submit(request, subset, sink);
     };
     const long = "i".repeat(60_000);
     open().requestHeaders(
@@ -654,6 +654,7 @@ describe("faults of ours", () => {
           sink.onOutcome(outcome);
           if (isBroken) throw fault;
         },
+        onEvict: () => {},
       } satisfies OutcomeSink);
     const exchange = open().requestHeaders(post(CHAT), true);
     expect(exchange.replies()).toEqual([]);

@@ -50,6 +50,7 @@ import {
   type ErrorRow,
   errors,
   errorText,
+  RETRY_AFTER_HEADER,
   rejectionErrors,
 } from "../errors.ts";
 import type { RequestLabels } from "../metrics/request-metrics.ts";
@@ -71,13 +72,16 @@ import type { LongWorkOwner } from "./long-work.ts";
 import { type Refusal, requestFacts } from "./request-facts.ts";
 import { RequestHeaders } from "./request-headers.ts";
 import { ResponseHalf } from "./response-half.ts";
-import type { OutcomeSink } from "./scheduler-port.ts";
+import type { OutcomeSink, Waiting } from "./scheduler-port.ts";
 import { subsetHintOf } from "./subset-hint.ts";
 import { GrpcStatus, type GrpcStream, type GrpcStreamHandler } from "./transport.ts";
 
 type RequestPhase = "idle" | "gathering" | "submitted" | "passing";
 /** What has ended the request, as far as it has come. */
 type RequestEnd = "open" | "headers" | "body" | "trailers";
+
+/** Of a dropped request whose place in a queue nobody knows. */
+const DEFAULT_RETRY_AFTER_SECONDS = 1;
 
 const NO_MUTATION = { set: [], remove: [] } as const;
 /** A body that no parser reads is passed on once this much has come, so that uploads are not held back. */
@@ -109,6 +113,8 @@ export class ExtProcStream
   /** Header reply that leaves before the pick is made. */
   #areHeadersAnswered = false;
   #isSubmitting = false;
+  /** The submission, while its outcome is waited for. */
+  #waiting: Waiting | null = null;
   /** Replies due for chunks that came while the outcome was waited for. */
   #chunksToAnswer = 0;
   #labels: RequestLabels | null = null;
@@ -155,6 +161,7 @@ export class ExtProcStream
   }
 
   onOutcome(outcome: Outcome): void {
+    this.#waiting = null;
     if (this.#isFinished) {
       // The client left while the request waited: what was reserved goes straight back.
       if (outcome.kind === "picked") this.#context.port.complete(outcome, "client-disconnect");
@@ -170,6 +177,12 @@ export class ExtProcStream
       this.#onFault(error);
     }
     this.#context.reply.flush(this.#stream);
+  }
+
+  /** An answer that has begun is broken off by the gateway; one that is complete stays. */
+  onEvict(): void {
+    if (this.#isFinished || this.#response.isDone) return;
+    this.#reject("EPP_FLOW_EVICTED", "", DEFAULT_RETRY_AFTER_SECONDS, "evicted");
   }
 
   // ── messages ────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -451,7 +464,7 @@ export class ExtProcStream
     const subset = this.#subset;
     this.#subset = null;
     this.#isSubmitting = true;
-    port.submit(request, subset, this);
+    this.#waiting = port.submit(request, subset, this);
     this.#isSubmitting = false;
   }
 
@@ -476,7 +489,8 @@ export class ExtProcStream
 
   #onOutcome(outcome: Outcome): void {
     if (outcome.kind === "rejected") {
-      this.#reject(rejectionErrors[outcome.reason], outcome.detail);
+      const { detail, reason, retryAfterSeconds } = outcome;
+      this.#reject(rejectionErrors[reason], detail, retryAfterSeconds);
       return;
     }
     this.#response.begin(outcome, this.#labels!, this.#usageFormat());
@@ -545,9 +559,17 @@ export class ExtProcStream
 
   // ── ends ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-  #reject(code: ErrorCode, detail = ""): void {
+  #reject(
+    code: ErrorCode,
+    detail = "",
+    retryAfterSeconds = DEFAULT_RETRY_AFTER_SECONDS,
+    cause: EndCause = "error",
+  ): void {
     const row: ErrorRow = errors[code];
-    const set = row.dropped === "" ? [] : [DROPPED_REASON_HEADER, row.dropped];
+    const set =
+      row.dropped === ""
+        ? []
+        : [DROPPED_REASON_HEADER, row.dropped, RETRY_AFTER_HEADER, String(retryAfterSeconds)];
     const { reply, metrics } = this.#context;
     metrics.rejected(this.#labels, row.code);
     // Replies of this burst that are not on the wire stay in front: the gateway takes them in order.
@@ -560,7 +582,7 @@ export class ExtProcStream
       row.dropped,
     );
     reply.flush(this.#stream);
-    this.#finish("error");
+    this.#finish(cause);
     this.#stream.end();
   }
 
@@ -594,6 +616,8 @@ export class ExtProcStream
   #finish(cause: EndCause): void {
     if (this.#isFinished) return;
     this.#isFinished = true;
+    this.#waiting?.cancel();
+    this.#waiting = null;
     this.#letGo();
     this.#frames.reset();
     this.#response.abandon(cause);

@@ -16,7 +16,7 @@ import {
   writeHeadersReply,
   writeTrailersReply,
 } from "../../proto/index.ts";
-import type { EndCause, Flight } from "../../scheduler/index.ts";
+import type { EndCause, Flight, TokenUsage } from "../../scheduler/index.ts";
 import type { RequestLabels } from "../metrics/request-metrics.ts";
 import type { UsageFormat } from "../request/parsers/parser.ts";
 import { AnswerReader } from "../response/answer-reader.ts";
@@ -64,6 +64,11 @@ export class ResponseHalf {
   /** Something of the answer has come. */
   get hasBegun(): boolean {
     return this.#phase !== "idle";
+  }
+
+  /** The answer is complete. */
+  get isDone(): boolean {
+    return this.#phase === "done";
   }
 
   /**
@@ -250,11 +255,11 @@ export class ResponseHalf {
     const nowMs = clock.nowMs();
     const reader = this.#reader;
     this.#reader = null;
-    if (reader !== null) this.#bookTokens(reader, nowMs);
+    const usage = reader === null ? null : this.#bookTokens(reader, nowMs);
     const flight = this.#flight;
     if (flight === null) return;
     this.#flight = null;
-    port.complete(flight, cause);
+    port.complete(flight, cause, usage);
     const hasGrpcError = this.#hasGrpcError;
     metrics.completed(
       this.#labels!,
@@ -266,7 +271,8 @@ export class ResponseHalf {
     );
   }
 
-  #bookTokens(reader: AnswerReader, nowMs: number): void {
+  /** @returns what it has told; null = nothing */
+  #bookTokens(reader: AnswerReader, nowMs: number): TokenUsage | null {
     const { answers } = this.#context.metrics;
     const totals = reader.totals();
     const rows = this.#rows;
@@ -275,10 +281,15 @@ export class ResponseHalf {
     answers.processed(this.#isStream ? this.#spentMs : nowMs - this.#openedAtMs);
     const request = this.#flight?.request;
     const outputTokens = outputTokensOf(totals, reader.events);
-    if (request === undefined || outputTokens === 0 || !this.#isFirstByteSeen) return;
-    const { arrivedAtMs } = request;
-    const times = { arrivedAtMs, firstByteAtMs: this.#firstByteAtMs, endedAtMs: nowMs };
-    answers.pace(rows, times, outputTokens, this.#isStream);
+    if (request === undefined || outputTokens === 0) return null;
+    if (this.#isFirstByteSeen) {
+      const { arrivedAtMs } = request;
+      const times = { arrivedAtMs, firstByteAtMs: this.#firstByteAtMs, endedAtMs: nowMs };
+      answers.pace(rows, times, outputTokens, this.#isStream);
+    }
+    const promptTokens = totals.promptTokens || request.promptTokens;
+    const uncachedPromptTokens = Math.max(0, promptTokens - Math.max(0, totals.cachedTokens));
+    return { uncachedPromptTokens, outputTokens };
   }
 
   get #rows() {

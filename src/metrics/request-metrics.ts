@@ -12,6 +12,13 @@ import { OTHER, type Row } from "./registry.ts";
 /** Combinations remembered; beyond this the memory is emptied, the series stay. */
 const COMBINATIONS_MAX = 4096;
 
+/** Rows of flow control, made when it first sees the combination. */
+export interface FlowRows {
+  readonly enqueued: Row;
+  readonly dispatched: Row;
+  readonly dispatchedDuration: Row;
+}
+
 /** Rows of one combination of model, target, fairness id and priority. */
 export interface RequestLabels {
   readonly values: readonly [string, string, string, string];
@@ -24,6 +31,7 @@ export interface RequestLabels {
   readonly ttftStreaming: Row;
   readonly ttftWhole: Row;
   readonly answer: AnswerRows;
+  flow: FlowRows | null;
 }
 
 const NO_LABELS = ["", "", "", "0"] as const;
@@ -94,6 +102,7 @@ export class RequestMetrics {
       ttftStreaming: families.requestTtft.row(...values, "true"),
       ttftWhole: families.requestTtft.row(...values, "false"),
       answer: new AnswerRows(values),
+      flow: null,
     };
     this.#known.set(key, labels);
     return labels;

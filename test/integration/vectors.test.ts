@@ -17,10 +17,12 @@ describe("with compat: upstream", () => {
     expect(() => evaluate(vector)).not.toThrow();
   });
 
-  test("every scorer, filter and picker that upstream has is among them", () => {
+  test("every scorer, filter, picker and admitter that upstream has is among them", () => {
     const covered = new Set(vectors.map(({ plugin }) => plugin));
     const withoutVector = definitions
-      .filter(({ kinds }) => ["scorer", "filter", "picker", "decider"].includes(kinds[0]!))
+      .filter(({ kinds }) =>
+        kinds.some((kind) => kind.match(/^(scorer|filter|picker|admitter|decider)$/)),
+      )
       .map(({ type }) => type)
       .filter((type) => !covered.has(type));
     expect(withoutVector).toEqual([

@@ -35,6 +35,7 @@ const NEEDED_PARAMETERS: Readonly<Record<string, object>> = {
       { metric: "active-requests", maxValue: 20 },
     ],
   },
+  "priority-holdback-policy": { minCeiling: 0.5 },
 };
 
 /** Ways to configure a plugin, each once: its defaults, and upstream's behavior where there is a choice. */

@@ -2,9 +2,23 @@
  * One vector → nothing when it holds, Mismatch when it does not, NotHere when its plugin is not in this version.
  * @module
  */
+import {
+  meanLoad,
+  type ProbabilisticParameters,
+  probabilisticAdmitter,
+  refusedShare,
+} from "../../scheduler/admitters/probabilistic-admitter.ts";
 import { type PluginInstance, pluginRegistry } from "../../scheduler/index.ts";
 import { addWeighted } from "../../scheduler/profile.ts";
-import { checkAll, expectEqual, expectNumbers, Mismatch, NotHere, type Vector } from "./format.ts";
+import {
+  checkAll,
+  expectEqual,
+  expectNumber,
+  expectNumbers,
+  Mismatch,
+  NotHere,
+  type Vector,
+} from "./format.ts";
 import { functionVectors } from "./functions.ts";
 import { evaluatePicker } from "./pickers.ts";
 import { type Behavior, VectorWorld } from "./world.ts";
@@ -32,6 +46,8 @@ const kindVectors: ReadonlyMap<string, Evaluate> = new Map<string, Evaluate>([
   ["profile", evaluateProfile],
   ["producer", evaluateProducer],
   ["decider", evaluateDecider],
+  ["saturation", evaluateSaturation],
+  ["admitter", evaluateAdmitter],
 ]);
 
 /** What an instance must be to be looked at as this kind. */
@@ -113,5 +129,32 @@ function evaluateDecider(vector: Vector, behavior: Behavior): void {
   const decides = decider.disaggregate(world.request, count > 0 ? slots[0]! : -1);
   checkAll(vector.expected, {
     disaggregate: (wanted) => expectEqual(decides, wanted, "disaggregate"),
+  });
+}
+
+function evaluateSaturation(vector: Vector, behavior: Behavior): void {
+  const world = new VectorWorld(vector, behavior);
+  const detector = part(world.instance(vector.plugin, vector.parameters), "saturationDetector");
+  const saturation = detector.saturation(world.candidates);
+  checkAll(vector.expected, {
+    saturation: (wanted) => expectNumber(saturation, wanted, "saturation"),
+  });
+}
+
+function evaluateAdmitter(vector: Vector, behavior: Behavior): void {
+  const world = new VectorWorld(vector, behavior);
+  const admitter = part(world.instance(vector.plugin, vector.parameters), "admitter");
+  const isAdmitted = admitter.admit(world.request, world.candidates) === null;
+  const parameters = probabilisticAdmitter.parameters.parse({ ...vector.parameters });
+  const load = meanLoad(world.candidates, parameters as ProbabilisticParameters);
+  checkAll(vector.expected, {
+    admit: (wanted) => expectEqual(isAdmitted, wanted, "admit"),
+    saturation: (wanted) => expectNumber(load, wanted, "saturation"),
+    rejectProbability: (wanted) =>
+      expectNumber(
+        refusedShare(load, parameters as ProbabilisticParameters),
+        wanted,
+        "rejectProbability",
+      ),
   });
 }

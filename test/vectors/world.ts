@@ -73,6 +73,7 @@ export class VectorWorld {
       targetModel: (request["targetModel"] as string | undefined) ?? "",
       promptTokens: (request["tokenCount"] as number | undefined) ?? 0,
       mediaItems: (request["multiModalFeatures"] as readonly unknown[] | undefined)?.length ?? 0,
+      priority: (request["priority"] as number | undefined) ?? 0,
       maxOutputTokens: (request["maxOutputTokens"] as number | undefined) ?? -1,
       headers: new Map(Object.entries((request["headers"] as Record<string, string>) ?? {})),
     });
