@@ -6,6 +6,7 @@
 import { ProcessingRequest } from "../../proto/index.ts";
 import { type Clock, hashName, type NameHash } from "../../scheduler/index.ts";
 import type { RequestMetrics } from "../metrics/request-metrics.ts";
+import { defaultMediaEstimate, type MediaEstimate } from "../request/media-tokens.ts";
 import { ParsedBody } from "../request/parsers/parser.ts";
 import type { ParserTable } from "../request/parsers/registry.ts";
 import { BodyBudget } from "./body-buffer.ts";
@@ -33,6 +34,8 @@ export interface IngressOptions {
   readonly disableSubsetFilter: boolean;
   /** --emit-endpoint-scores */
   readonly emitScores: boolean;
+  /** How tokens of images, videos and sounds are estimated; absent = upstream's defaults. */
+  readonly mediaEstimate?: MediaEstimate;
   /** A fault of ours while a request was handled; the exchange goes on as far as it can. */
   readonly onFault?: (error: unknown) => void;
 }
@@ -62,6 +65,7 @@ export class IngressContext {
   readonly limits: IngressLimits;
   readonly disableSubsetFilter: boolean;
   readonly emitScores: boolean;
+  readonly mediaEstimate: MediaEstimate;
   readonly onFault: (error: unknown) => void;
   readonly reply = new ReplyBuffer();
   readonly message = new ProcessingRequest();
@@ -83,6 +87,7 @@ export class IngressContext {
     this.limits = options.limits;
     this.disableSubsetFilter = options.disableSubsetFilter;
     this.emitScores = options.emitScores;
+    this.mediaEstimate = options.mediaEstimate ?? defaultMediaEstimate;
     this.onFault = options.onFault ?? (() => {});
     this.bodyBudget = new BodyBudget(options.limits.bodyBytesInFlightMax);
   }

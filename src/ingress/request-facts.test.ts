@@ -9,6 +9,7 @@ import { describe, expect, test } from "vitest";
 import type { InferenceRequest } from "../../scheduler/index.ts";
 import { engineFrame } from "../../test/support/engine-messages.ts";
 import { NOTHING_HELD, post, watchedSetup } from "../../test/support/ingress-exchange.ts";
+import { defaultMediaEstimate } from "../request/media-tokens.ts";
 import { buildParsers, PARSERS, parserTypes } from "../request/parsers/registry.ts";
 
 const parsers = buildParsers(
@@ -156,4 +157,18 @@ describe("bodies that nobody should send", () => {
     expect(faults).toEqual([]);
     expect(held()).toEqual(NOTHING_HELD);
   });
+});
+
+test("what headers and configuration tell of media counts", () => {
+  const block = { type: "video_url", video_url: { url: "http://x/v.mp4" } };
+  const body = json({ model: "m", messages: [{ role: "user", content: [block] }] });
+  const tokens = (headers: readonly (readonly [string, string])[], seconds = 10): number => {
+    const mediaEstimate = { ...defaultMediaEstimate, videoSeconds: seconds };
+    const { open, port } = watchedSetup({ ingress: { mediaEstimate } });
+    open().requestHeaders(post("/v1/chat/completions", headers)).requestBody(body, true);
+    return port.requests[0]!.promptTokens;
+  };
+  const rest = tokens([]) - 20 * 225;
+  expect(tokens([], 5)).toBe(10 * 225 + rest);
+  expect(tokens([["x-llm-d-video-duration-seconds", "3"]])).toBe(6 * 225 + rest);
 });
