@@ -25,6 +25,7 @@ import { FlowMetrics } from "./metrics/flow-metrics.ts";
 import type { Metrics } from "./metrics/metrics.ts";
 import { PickMeter } from "./metrics/pick-meter.ts";
 import { RequestMetrics } from "./metrics/request-metrics.ts";
+import { configuredEstimate } from "./request/media-estimate.ts";
 import { buildParsers } from "./request/parsers/registry.ts";
 import { answerPlanOf } from "./response/answer-plan.ts";
 
@@ -108,6 +109,7 @@ export function createDataPlane(options: DataPlaneOptions): DataPlane {
     emitScores: flags.emitEndpointScores,
     answers: answerPlanOf(config.responsePlugins, flags.tokenMetrics),
     pluginHeaders: new PluginHeaders(scheduler.headersRead, scheduler.fairnessHeaders),
+    mediaEstimate: configuredEstimate(config),
     onFault,
   });
   return { scheduler, context, flow };

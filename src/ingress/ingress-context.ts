@@ -6,6 +6,7 @@
 import { ProcessingRequest } from "../../proto/index.ts";
 import { type Clock, hashName, type NameHash } from "../../scheduler/index.ts";
 import type { RequestMetrics } from "../metrics/request-metrics.ts";
+import { defaultMediaEstimate, type MediaEstimate } from "../request/media-tokens.ts";
 import { ParsedBody, type UsageFormat } from "../request/parsers/parser.ts";
 import type { ParserTable } from "../request/parsers/registry.ts";
 import { type AnswerPlan, DEFAULT_ANSWER_PLAN } from "../response/answer-plan.ts";
@@ -39,6 +40,8 @@ export interface IngressOptions {
   readonly answers?: AnswerPlan;
   /** Request headers that plugins read; absent = none. */
   readonly pluginHeaders?: PluginHeaders;
+  /** How tokens of images, videos and sounds are estimated; absent = upstream's defaults. */
+  readonly mediaEstimate?: MediaEstimate;
   /** A fault of ours while a request was handled; the exchange goes on as far as it can. */
   readonly onFault?: (error: unknown) => void;
 }
@@ -75,6 +78,7 @@ export class IngressContext {
   /** Of answers whose request was not seen. */
   readonly answerFormat: UsageFormat;
   readonly pluginHeaders: PluginHeaders;
+  readonly mediaEstimate: MediaEstimate;
   readonly onFault: (error: unknown) => void;
   readonly reply = new ReplyBuffer();
   readonly message = new ProcessingRequest();
@@ -99,6 +103,7 @@ export class IngressContext {
     this.answers = options.answers ?? DEFAULT_ANSWER_PLAN;
     this.answerFormat = options.parsers.resolve(PATH_DEFAULT)?.usage ?? "none";
     this.pluginHeaders = options.pluginHeaders ?? NO_PLUGIN_HEADERS;
+    this.mediaEstimate = options.mediaEstimate ?? defaultMediaEstimate;
     this.onFault = options.onFault ?? (() => {});
     this.bodyBudget = new BodyBudget(options.limits.bodyBytesInFlightMax);
   }

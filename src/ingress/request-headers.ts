@@ -10,6 +10,7 @@ import {
   headerNames,
   isRemovedFromRequest,
 } from "../../proto/index.ts";
+import type { VideoHeaders } from "../request/media-estimate.ts";
 import { type HeaderValues, NO_PLUGIN_HEADERS, type PluginHeaders } from "./plugin-headers.ts";
 
 /** Where a request without any path is taken to go. */
@@ -34,6 +35,8 @@ export class RequestHeaders {
   readonly objective: string;
   readonly fairnessId: string;
   readonly modelRewrite: string;
+  /** What is told of a video in the body; null = nothing. */
+  readonly video: VideoHeaders | null;
   /** Errors are wanted as gRPC status. */
   readonly isGrpc: boolean;
   /** CONNECT, or a change of protocol: the body has no end to wait for. */
@@ -111,6 +114,7 @@ export class RequestHeaders {
     this.modelRewrite = hasControls
       ? (headers.get(HeaderId.modelRewrite) ?? headers.get(HeaderId.modelRewriteAlias) ?? "")
       : "";
+    this.video = hasControls ? videoOf(headers) : null;
     this.isGrpc = isGrpc;
     this.isUpgrade = isUpgrade;
     this.contentEncoding = contentEncoding;
@@ -155,6 +159,14 @@ function withName(names: string[], name: string): string[] {
 
 function valueUnder(headers: HeaderBlock, id: number, alias: number): string {
   return shortened(headers.get(id) ?? headers.get(alias) ?? "");
+}
+
+function videoOf(headers: HeaderBlock): VideoHeaders | null {
+  const fps = headers.get(HeaderId.videoFps) ?? "";
+  const durationSeconds = headers.get(HeaderId.videoDuration) ?? "";
+  const resolution = headers.get(HeaderId.videoResolution) ?? "";
+  if (fps === "" && durationSeconds === "" && resolution === "") return null;
+  return { fps, durationSeconds, resolution };
 }
 
 function shortened(value: string): string {

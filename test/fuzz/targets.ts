@@ -6,7 +6,12 @@ import { framesTarget } from "./frames-target.ts";
 import type { FuzzTarget } from "./fuzz-target.ts";
 import { grpcTarget } from "./grpc-target.ts";
 import { hpackTarget } from "./hpack-target.ts";
+import { jsonTarget } from "./json-target.ts";
+import { parsersTarget } from "./parsers-target.ts";
 
 export const targets: ReadonlyMap<string, FuzzTarget> = new Map(
-  [framesTarget(), hpackTarget(), grpcTarget()].map((target) => [target.name, target]),
+  [framesTarget(), hpackTarget(), grpcTarget(), jsonTarget(), parsersTarget()].map((target) => [
+    target.name,
+    target,
+  ]),
 );

@@ -6,7 +6,7 @@
  * @module
  */
 
-import type { EndCause, Flight, Outcome } from "../../scheduler/index.ts";
+import type { EndCause, Flight, InferenceRequest, Outcome } from "../../scheduler/index.ts";
 import { ExtProcStream } from "../../src/ingress/ext-proc-stream.ts";
 import { FlowPort, type FlowPortOptions } from "../../src/ingress/flow-port.ts";
 import {
@@ -470,6 +470,8 @@ class WatchedPort implements SchedulerPort {
   readonly #waiting: (() => unknown)[] = [];
   /** `first` for first bytes, and the causes of ends. */
   readonly calls: string[] = [];
+  /** What was submitted. */
+  readonly requests: InferenceRequest[] = [];
   /** Outcomes that were flights. */
   picks = 0;
   /** Submissions that nobody waits for any more. */
@@ -486,6 +488,7 @@ class WatchedPort implements SchedulerPort {
   }
 
   submit(...[request, subset, sink]: Parameters<SchedulerPort["submit"]>): Waiting | null {
+    this.requests.push(request);
     const onOutcome = (outcome: Outcome) => {
       if (outcome.kind === "picked") {
         this.picks++;
