@@ -51,6 +51,9 @@ for (const byte of [QUOTE, OPEN_BRACE, CLOSE_BRACE, OPEN_BRACKET, CLOSE_BRACKET]
   IS_STRUCTURE[byte] = 1;
 }
 
+/** Strings that go on behind so many bytes are searched by a call into native code. */
+const SEARCH_FROM_BYTES = 32;
+
 export class JsonWalk {
   readonly #root: MemberNode;
   readonly #usage: TokenUsage;
@@ -251,6 +254,8 @@ export class JsonWalk {
     const known = this.#known;
     for (let at = start; at < end; at++) {
       const byte = bytes[at]!;
+      // Most bytes are below the braces, and the brackets are where braces are but for one bit.
+      if (byte !== QUOTE && (byte | 0x20) < OPEN_BRACE) continue;
       if (IS_STRUCTURE[byte] === 0) continue;
       if (byte === QUOTE) {
         // Most strings end in the same piece: no change of state for those.
@@ -280,14 +285,34 @@ export class JsonWalk {
       this.#isEscaped = false;
       at++;
     }
-    for (; at < end; at++) {
+    const near = Math.min(end, at + SEARCH_FROM_BYTES);
+    for (; at < near; at++) {
       const byte = bytes[at]!;
       if (byte === QUOTE) return at + 1;
       if (byte !== BACKSLASH) continue;
       if (++at < end) continue;
       this.#isEscaped = true;
+      return end + 1;
     }
-    return end + 1;
+    return at < end ? this.#farEndOfString(bytes, at, end) : end + 1;
+  }
+
+  /** The same for long strings. @param start where no escape is open */
+  #farEndOfString(bytes: Uint8Array, start: number, end: number): number {
+    for (let from = start; ; ) {
+      const found = bytes.indexOf(QUOTE, from);
+      const quote = found < 0 || found > end ? end : found;
+      // An odd number of backslashes escapes what comes behind them.
+      let slash = quote;
+      while (slash > from && bytes[slash - 1] === BACKSLASH) slash--;
+      const isEscaped = (quote - slash) % 2 === 1;
+      if (quote === end) {
+        this.#isEscaped = isEscaped;
+        return end + 1;
+      }
+      if (!isEscaped) return quote + 1;
+      from = quote + 1;
+    }
   }
 
   #scalar(bytes: Uint8Array, start: number, end: number): number {
