@@ -10,6 +10,7 @@ import { ParsedBody, type UsageFormat } from "../request/parsers/parser.ts";
 import type { ParserTable } from "../request/parsers/registry.ts";
 import { type AnswerPlan, DEFAULT_ANSWER_PLAN } from "../response/answer-plan.ts";
 import { BodyBudget } from "./body-buffer.ts";
+import { BodyDecoder } from "./body-decoder.ts";
 import { LongWork } from "./long-work.ts";
 import { ReplyBuffer } from "./reply-buffer.ts";
 import type { SchedulerPort } from "./scheduler-port.ts";
@@ -75,6 +76,7 @@ export class IngressContext {
   readonly message = new ProcessingRequest();
   readonly parsed = new ParsedBody();
   readonly longWork = new LongWork();
+  readonly bodyDecoder = new BodyDecoder();
   /** The same as `parsed` for long work, which keeps it over several turns. */
   readonly parsedLong = new ParsedBody();
   readonly modelHashes = new ModelHashes();

@@ -37,14 +37,17 @@ export class RequestHeaders {
   readonly isGrpc: boolean;
   /** CONNECT, or a change of protocol: the body has no end to wait for. */
   readonly isUpgrade: boolean;
+  /** Coding of the body in lower case, "" = none. */
+  readonly contentEncoding: string;
   /** Control and output headers that the client sent, each name once. */
-  readonly remove: readonly string[];
+  remove: readonly string[];
 
   constructor(headers: HeaderBlock) {
     let path = "";
     let originalPath = "";
     let forwardedPath = "";
     let requestId = "";
+    let contentEncoding = "";
     let isGrpc = false;
     let isUpgrade = false;
     let remove = NO_NAMES;
@@ -71,6 +74,9 @@ export class RequestHeaders {
         case HeaderId.contentType:
           isGrpc = headers.value(i).toLowerCase().startsWith("application/grpc");
           break;
+        case HeaderId.contentEncoding:
+          contentEncoding = withCoding(contentEncoding, headers.value(i));
+          break;
         case HeaderId.upgrade:
         case HeaderId.protocol:
           isUpgrade = true;
@@ -96,8 +102,25 @@ export class RequestHeaders {
       : "";
     this.isGrpc = isGrpc;
     this.isUpgrade = isUpgrade;
+    this.contentEncoding = contentEncoding;
     this.remove = remove;
   }
+
+  /** The body that goes on is not encoded any more. */
+  removeContentEncoding(): void {
+    this.remove = [...this.remove, headerNames[HeaderId.contentEncoding]!];
+  }
+}
+
+/** Codings so far and those of one more header, without `identity`, which is none; `x-gzip` is an old name. */
+function withCoding(codings: string, value: string): string {
+  let all = codings;
+  for (const part of shortened(value).toLowerCase().split(",")) {
+    const coding = part.trim().replace(/^x-gzip$/, "gzip");
+    if (coding === "" || coding === "identity") continue;
+    all = all === "" ? coding : `${all}, ${coding}`;
+  }
+  return all;
 }
 
 const NO_NAMES: string[] = [];

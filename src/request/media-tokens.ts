@@ -75,7 +75,20 @@ export function imageTokens(
   if (estimate.imageTokens > 0) return bounded(estimate.imageTokens);
   const head = bytes.toString("latin1", start, Math.min(end, start + DATA_URL_HEAD_MAX));
   const mark = head.startsWith(DATA_URL_PREFIX) ? head.indexOf(DATA_MARK) : -1;
-  const size = mark < 0 ? null : imageSize(bytes, start + mark + DATA_MARK.length, end);
+  return mark < 0
+    ? pixelTokens(estimate.imageWidth, estimate.imageHeight, estimate)
+    : imageDataTokens(bytes, start + mark + DATA_MARK.length, end, estimate);
+}
+
+/** Tokens of the image whose base64 stands in [start, end), its size read as above. */
+export function imageDataTokens(
+  bytes: Buffer,
+  start: number,
+  end: number,
+  estimate: MediaEstimate,
+): number {
+  if (estimate.imageTokens > 0) return bounded(estimate.imageTokens);
+  const size = imageSize(bytes, start, end);
   const width = size?.width ?? estimate.imageWidth;
   const height = size?.height ?? estimate.imageHeight;
   return pixelTokens(width, height, estimate);

@@ -1,5 +1,6 @@
 import { describe, expect, test } from "vitest";
-import { openaiLimits, openaiParser } from "./openai.ts";
+import { parserLimits } from "./json-facts.ts";
+import { openaiParser } from "./openai.ts";
 import { ParsedBody } from "./parser.ts";
 
 const parsed = new ParsedBody();
@@ -118,7 +119,7 @@ describe("refusals", () => {
   test("names of models are bounded and free of control characters", () => {
     const named = (name: string): string | null =>
       parse(`{"model":${JSON.stringify(name)},${MESSAGES}}`, CHAT);
-    const max = openaiLimits.modelNameBytesMax;
+    const max = parserLimits.modelNameBytesMax;
     expect(named("x".repeat(max))).toBeNull();
     expect(named("x".repeat(max + 1))).toBe(`model: ${max + 1} bytes; at most ${max} are allowed`);
     expect(named("é".repeat(max / 2 + 1))).not.toBeNull();
@@ -128,7 +129,7 @@ describe("refusals", () => {
   });
 
   test("cache salts are bounded", () => {
-    const max = openaiLimits.cacheSaltBytesMax;
+    const max = parserLimits.cacheSaltBytesMax;
     const salted = (salt: string): string | null =>
       parse(`{"cache_salt":"${salt}",${MESSAGES}}`, CHAT);
     expect(salted("x".repeat(max))).toBeNull();
