@@ -39,6 +39,7 @@ function notedSetup(limits = {}) {
       port.submit(request, subset, sink);
     },
     firstToken: (flight) => port.firstToken(flight),
+    served: (flight, hostPort) => port.served(flight, hostPort),
     complete: (flight, cause) => port.complete(flight, cause),
     lastScores: () => port.lastScores(),
   });
