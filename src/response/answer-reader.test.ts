@@ -315,7 +315,14 @@ test("usage of any answer is what JSON.parse finds", () => {
   const decoy = fc.constantFrom("usage", "model", "prompt_tokens", "meta_info", "x");
   // Long enough to be searched, with what ends strings and what escapes it.
   const text = fc.string({ unit: fc.constantFrom('"', "\\", "a"), minLength: 20, maxLength: 80 });
-  const anything = fc.oneof(fc.jsonValue({ maxDepth: 3 }), text, fc.array(text));
+  const numbers = fc.array(fc.double({ noNaN: true, noDefaultInfinity: true }), { maxLength: 30 });
+  const anything = fc.oneof(
+    fc.jsonValue({ maxDepth: 3 }),
+    text,
+    fc.array(text),
+    numbers,
+    fc.array(fc.record({ embedding: numbers })),
+  );
   const others = fc.dictionary(decoy, anything, { maxKeys: 4 });
   const answer = fc.tuple(others, usage, others).map(([before, told, behind]) => {
     const { usage: _a, ...front } = before;
