@@ -313,7 +313,17 @@ test("whatever comes is taken, and its cuts make no difference", () => {
 test("usage of any answer is what JSON.parse finds", () => {
   const usage = fc.record({ prompt_tokens: fc.nat(), completion_tokens: fc.nat() });
   const decoy = fc.constantFrom("usage", "model", "prompt_tokens", "meta_info", "x");
-  const others = fc.dictionary(decoy, fc.jsonValue({ maxDepth: 3 }), { maxKeys: 4 });
+  // Long enough to be searched, with what ends strings and what escapes it.
+  const text = fc.string({ unit: fc.constantFrom('"', "\\", "a"), minLength: 20, maxLength: 80 });
+  const numbers = fc.array(fc.double({ noNaN: true, noDefaultInfinity: true }), { maxLength: 30 });
+  const anything = fc.oneof(
+    fc.jsonValue({ maxDepth: 3 }),
+    text,
+    fc.array(text),
+    numbers,
+    fc.array(fc.record({ embedding: numbers })),
+  );
+  const others = fc.dictionary(decoy, anything, { maxKeys: 4 });
   const answer = fc.tuple(others, usage, others).map(([before, told, behind]) => {
     const { usage: _a, ...front } = before;
     const { usage: _b, ...back } = behind;

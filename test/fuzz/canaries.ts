@@ -3,7 +3,9 @@
  * @module
  */
 import { GrpcFrameReader } from "../../proto/index.ts";
+import type { Flight } from "../../scheduler/index.ts";
 import { HpackDecoder } from "../../src/ingress/h2/hpack.ts";
+import type { SchedulerPort } from "../../src/ingress/scheduler-port.ts";
 import type { GrpcStreamHandler } from "../../src/ingress/transport.ts";
 import type { Parser } from "../../src/request/parsers/parser.ts";
 import { PARSERS } from "../../src/request/parsers/registry.ts";
@@ -16,6 +18,7 @@ import { grpcTarget } from "./grpc-target.ts";
 import { hpackTarget } from "./hpack-target.ts";
 import { jsonTarget } from "./json-target.ts";
 import { parsersTarget } from "./parsers-target.ts";
+import { streamsTarget } from "./streams-target.ts";
 
 /** Loses a piece of one byte, 4, when the piece before it had more than two. */
 class LossySocket extends MemorySocket {
@@ -108,6 +111,40 @@ const shiftedParsers = withParse("openai-parser", (parser) => (body, path, out) 
   return problem;
 });
 
+/** Forgets to give back what was served by another endpoint and cut off by the client. */
+function forgetful(port: SchedulerPort): SchedulerPort {
+  const moved = new WeakSet<Flight>();
+  return {
+    hashPlans: port.hashPlans,
+    submit: (request, subset, sink) => port.submit(request, subset, sink),
+    firstToken: (flight) => port.firstToken(flight),
+    served: (flight, hostPort) => {
+      const hasMoved = port.served(flight, hostPort);
+      if (hasMoved) moved.add(flight);
+      return hasMoved;
+    },
+    complete: (flight, cause) => {
+      if (cause !== "client-disconnect" || !moved.has(flight)) port.complete(flight, cause);
+    },
+    lastScores: () => port.lastScores(),
+  };
+}
+
+/** Tells the first token twice: the second time in place of an end that was natural. */
+function confused(port: SchedulerPort): SchedulerPort {
+  return {
+    hashPlans: port.hashPlans,
+    submit: (request, subset, sink) => port.submit(request, subset, sink),
+    firstToken: (flight) => port.firstToken(flight),
+    served: (flight, hostPort) => port.served(flight, hostPort),
+    complete: (flight, cause) => {
+      if (cause === "natural" && flight.state === "streaming") port.firstToken(flight);
+      else port.complete(flight, cause);
+    },
+    lastScores: () => port.lastScores(),
+  };
+}
+
 export const canaries: Readonly<Record<string, FuzzTarget>> = {
   "frames: a piece is lost": framesTarget({
     ...PLAY_PARTS,
@@ -120,5 +157,7 @@ export const canaries: Readonly<Record<string, FuzzTarget>> = {
   "parsers: a cut shows": parsersTarget(cutParsers),
   "parsers: too much is taken": parsersTarget(laxParsers),
   "parsers: the model is put elsewhere": parsersTarget(shiftedParsers),
+  "streams: a moved flight is not given back": streamsTarget({ wrapPort: forgetful }),
+  "streams: an answered flight does not end": streamsTarget({ wrapPort: confused }),
   "grpc: a byte is doubled": grpcTarget((most, findRun) => new HastyReader(most, findRun ?? null)),
 };

@@ -8,10 +8,10 @@ import { grpcTarget } from "./grpc-target.ts";
 import { hpackTarget } from "./hpack-target.ts";
 import { jsonTarget } from "./json-target.ts";
 import { parsersTarget } from "./parsers-target.ts";
+import { streamsTarget } from "./streams-target.ts";
 
 export const targets: ReadonlyMap<string, FuzzTarget> = new Map(
-  [framesTarget(), hpackTarget(), grpcTarget(), jsonTarget(), parsersTarget()].map((target) => [
-    target.name,
-    target,
-  ]),
+  [framesTarget(), hpackTarget(), grpcTarget(), jsonTarget(), parsersTarget(), streamsTarget()].map(
+    (target) => [target.name, target],
+  ),
 );

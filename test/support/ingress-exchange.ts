@@ -536,6 +536,8 @@ export interface WatchedSetupOptions extends IngressSetupOptions {
   readonly isHolding?: boolean;
   /** Called with each flight before it is handed on, as plugins are. */
   readonly onFlight?: (flight: Flight) => void;
+  /** Stands between what is watched and the scheduler's port. */
+  readonly wrapOwn?: (port: SchedulerPort) => SchedulerPort;
 }
 
 /** An ingress whose calls to the scheduler are watched. */
@@ -546,7 +548,7 @@ export function watchedSetup(
   const setup = ingressSetup({
     ...options,
     wrapPort: (own) => {
-      port = new WatchedPort(own, options);
+      port = new WatchedPort(options.wrapOwn?.(own) ?? own, options);
       return port;
     },
   });
