@@ -15,6 +15,7 @@ import {
 import type { EndpointTableReader } from "../scrapers/index.ts";
 import type { Flags } from "./cli/flags.ts";
 import { createTokenMac } from "./config/token-mac.ts";
+import { ConformancePort, SELECTION_HEADER } from "./ingress/conformance-port.ts";
 import { ExtProcStream } from "./ingress/ext-proc-stream.ts";
 import { IngressContext } from "./ingress/ingress-context.ts";
 import { PluginHeaders } from "./ingress/plugin-headers.ts";
@@ -23,7 +24,8 @@ import type { AcceptStream } from "./ingress/transport.ts";
 import { MeteredPort } from "./metrics/metered-port.ts";
 import type { Metrics } from "./metrics/metrics.ts";
 import { RequestMetrics } from "./metrics/request-metrics.ts";
-import { buildParsers } from "./request/parsers/registry.ts";
+import { passthroughParser } from "./request/parsers/passthrough.ts";
+import { buildParsers, ParserTable } from "./request/parsers/registry.ts";
 
 export const EXT_PROC_METHOD = "/envoy.service.ext_proc.v3.ExternalProcessor/Process";
 
@@ -56,15 +58,22 @@ export function createDataPlane(options: DataPlaneOptions): DataPlane {
     tokenMac: createTokenMac,
     warn,
   });
-  const parsers = buildParsers(config.parsers);
+  // The suite's requests are no inference requests; only their headers count.
+  const parsers = flags.conformanceMode
+    ? new ParserTable([passthroughParser])
+    : buildParsers(config.parsers);
   for (const warning of parsers.warnings) warn(warning);
   const requestMetrics = new RequestMetrics(metrics);
-  const port = new InProcessSchedulerPort({
+  const inProcess = new InProcessSchedulerPort({
     scheduler,
     pool,
     refresh: () => reader.refresh(pool),
     onFault,
   });
+  const { conformanceMode } = flags;
+  const port = conformanceMode ? new ConformancePort(inProcess, scheduler) : inProcess;
+  if (conformanceMode) warn(`--conformance-mode: clients choose endpoints by ${SELECTION_HEADER}`);
+  const headersRead = [...scheduler.headersRead, ...(conformanceMode ? [SELECTION_HEADER] : [])];
   const context = new IngressContext({
     port: new MeteredPort({ port, pool, metrics, requestMetrics, now: () => performance.now() }),
     parsers,
@@ -77,7 +86,7 @@ export function createDataPlane(options: DataPlaneOptions): DataPlane {
     },
     disableSubsetFilter: flags.disableEndpointSubsetFilter,
     emitScores: flags.emitEndpointScores,
-    pluginHeaders: new PluginHeaders(scheduler.headersRead, scheduler.fairnessHeaders),
+    pluginHeaders: new PluginHeaders(headersRead, scheduler.fairnessHeaders),
     onFault,
   });
   return { scheduler, context };
