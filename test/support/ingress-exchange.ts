@@ -13,6 +13,7 @@ import {
   type IngressLimits,
   type IngressOptions,
 } from "../../src/ingress/ingress-context.ts";
+import { PluginHeaders } from "../../src/ingress/plugin-headers.ts";
 import { InProcessSchedulerPort, type SchedulerPort } from "../../src/ingress/scheduler-port.ts";
 import type { GrpcStream } from "../../src/ingress/transport.ts";
 import { Metrics } from "../../src/metrics/metrics.ts";
@@ -353,6 +354,7 @@ export function ingressSetup(options: IngressSetupOptions = {}): IngressSetup {
     limits: { ...LIMITS, ...options.limits },
     disableSubsetFilter: false,
     emitScores: false,
+    pluginHeaders: new PluginHeaders(scheduler.headersRead, scheduler.fairnessHeaders),
     onFault,
     ...options.ingress,
   });
