@@ -5,8 +5,8 @@
  *                [8 dynamic_metadata]
  *
  * Sizes are computed first, since they stand in front. An empty message inside the oneof is still written, since it
- * carries the case; other defaults are left out. The oneof stands first and a streamed body last, so that a body can
- * follow from elsewhere. The reply that names a destination is in destination-reply.ts.
+ * carries the case; other defaults are left out. A streamed body stands last, so that it can follow from elsewhere;
+ * metadata that goes with it stands before the oneof, else behind it. The reply that names a destination is in destination-reply.ts.
  * @module
  */
 import { writeGrpcFramePrefix } from "./grpc-frame.ts";
@@ -76,29 +76,22 @@ export function writeHeadersReply(
  *
  * @param bodyLength bytes that the caller will append; they are counted in the gRPC frame
  * @param endOfStream false when trailers follow
+ * @param metadata namespace → Struct, or null
  */
 export function writeBodyPrefix(
   w: Writer,
   side: Side,
   bodyLength: number,
   endOfStream: boolean,
-): void {
-  writeStreamedBody(w, side, bodyLength, endOfStream, 0);
-}
-
-/** @param tail bytes that follow the member of the oneof in the same frame */
-function writeStreamedBody(
-  w: Writer,
-  side: Side,
-  bodyLength: number,
-  endOfStream: boolean,
-  tail: number,
+  metadata: StructObject | null = null,
 ): void {
   const streamed = (endOfStream ? FLAG_BYTES : 0) + (bodyLength > 0 ? fieldSize(bodyLength) : 0);
   const mutation = fieldSize(streamed);
   const common = fieldSize(mutation);
   const reply = fieldSize(common);
-  writeGrpcFramePrefix(w, fieldSize(reply) + tail);
+  const head = metadata === null ? 0 : fieldSize(structSize(metadata));
+  writeGrpcFramePrefix(w, head + fieldSize(reply));
+  writeMetadata(w, metadata);
   w.open(Member.Body + side, reply);
   w.open(COMMON_RESPONSE, common);
   w.open(Common.BodyMutation, mutation);
@@ -115,10 +108,8 @@ export function writeBodyReply(
   endOfStream: boolean,
   metadata: StructObject | null,
 ): void {
-  const tail = metadata === null ? 0 : fieldSize(structSize(metadata));
-  writeStreamedBody(w, side, body.length, endOfStream, tail);
+  writeBodyPrefix(w, side, body.length, endOfStream, metadata);
   w.raw(body);
-  writeMetadata(w, metadata);
 }
 
 /**
@@ -155,10 +146,16 @@ export function writeBufferedBodyReply(
   writeMetadata(w, metadata);
 }
 
-/** Writes the reply to trailers, which changes nothing. */
-export function writeTrailersReply(w: Writer, side: Side): void {
-  writeGrpcFramePrefix(w, fieldSize(0));
+/** Writes the reply to trailers, which changes nothing. @param metadata namespace → Struct, or null */
+export function writeTrailersReply(
+  w: Writer,
+  side: Side,
+  metadata: StructObject | null = null,
+): void {
+  const tail = metadata === null ? 0 : fieldSize(structSize(metadata));
+  writeGrpcFramePrefix(w, fieldSize(0) + tail);
   w.open(Member.Trailers + side, 0);
+  writeMetadata(w, metadata);
 }
 
 /**

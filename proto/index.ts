@@ -55,4 +55,4 @@ export {
   type StructValue,
   structSize,
 } from "./struct.ts";
-export { WireStatus, Writer, wireLimits } from "./wire.ts";
+export { Reader, WireStatus, WireType, Writer, wireLimits } from "./wire.ts";

@@ -56,6 +56,7 @@ function configOf(
     profiles,
     profileHandler,
     parsers: [],
+    responsePlugins: [],
     dataLayer: { discovery: null, sources: [] },
     warnings: [],
   };

@@ -64,6 +64,18 @@ export class FlightLedger {
     creditSinceScrape[slot] = creditSinceScrape[slot]! - requests;
   }
 
+  /** Gives back what a charge of an open flight still holds, and books the same on another endpoint. */
+  move(charge: Charge, slot: number, generation: number): void {
+    const { requests, tokens } = charge;
+    this.release(charge, requests, tokens);
+    charge.slot = slot;
+    charge.generation = generation;
+    const { creditSinceScrape, inflight, inflightTokens } = this.#pool.columns;
+    inflight[slot] = inflight[slot]! + requests;
+    inflightTokens[slot] = inflightTokens[slot]! + tokens;
+    creditSinceScrape[slot] = creditSinceScrape[slot]! + requests;
+  }
+
   /** Removes a flight, with what its charges still hold. */
   close(flight: Flight): void {
     if (!this.#open.delete(flight)) return;

@@ -76,6 +76,8 @@ export interface FlightHooks {
   account?(flight: Flight, results: ProfileResults): void;
   /** First byte of the response. */
   firstToken?(flight: Flight): void;
+  /** Another endpoint than the one picked first serves the flight: its primary charge stands there already. */
+  served?(flight: Flight, from: { readonly slot: number; readonly generation: number }): void;
   /** End of the exchange, once. `answered` is false when no response byte was seen. */
   complete?(flight: Flight, cause: EndCause, answered: boolean): void;
   endpointAdded?(slot: number): void;

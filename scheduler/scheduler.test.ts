@@ -210,3 +210,67 @@ test("recording can be switched on and off, and changes no pick", () => {
   expect(recorder.newest(9).map(({ requestId }) => requestId)).toHaveLength(9);
   expect(recorder.find("r4")!.promptTokens).toBe(128);
 });
+
+describe("a flight that another endpoint serves", () => {
+  const OTHER = "10.0.0.1:8000";
+
+  function dispatched() {
+    const setup = schedulerOf();
+    const { pool, scheduler } = setup;
+    for (let i = 0; i < 2; i++) scrape(pool, pool.upsert(endpointMetadata(i)), {}, START_MS);
+    const request = requestOf(scheduler, prompt(4));
+    const flight = flightOf(scheduler.schedule(request, ["10.0.0.0"]));
+    const loads = () => {
+      const { creditSinceScrape, inflight, inflightTokens } = pool.columns;
+      return [0, 1].map((slot) => [inflight[slot], inflightTokens[slot], creditSinceScrape[slot]]);
+    };
+    return { ...setup, flight, loads, request };
+  }
+
+  test("is charged there with the same, and gives it back there once", () => {
+    const { flight, loads, scheduler } = dispatched();
+    const [own, none] = loads();
+    expect(own![0]).toBe(1);
+    expect(scheduler.served(flight, OTHER)).toBe(true);
+    expect(loads()).toEqual([none, own]);
+    expect(scheduler.served(flight, OTHER)).toBe(false);
+    scheduler.firstToken(flight);
+    scheduler.complete(flight, "natural");
+    scheduler.complete(flight, "natural");
+    expect(loads()).toEqual([none, none]);
+    scheduler.auditStep();
+    expect(scheduler.stats().accountingRepairs).toBe(0);
+  });
+
+  test("has its prompt in the cache of that endpoint, and not in that of the one picked first", () => {
+    const { flight, request, scheduler } = dispatched();
+    scheduler.served(flight, OTHER);
+    scheduler.firstToken(flight);
+    scheduler.complete(flight, "natural");
+    expect(flightOf(scheduler.schedule(request, null)).destination).toBe(OTHER);
+  });
+
+  test("stays where it is when the endpoint is the same, is not known, or the flight has ended", () => {
+    const { flight, loads, scheduler } = dispatched();
+    const before = loads();
+    expect(scheduler.served(flight, "10.0.0.0:8000")).toBe(false);
+    expect(scheduler.served(flight, "10.9.9.9:8000")).toBe(false);
+    expect(scheduler.served(flight, "")).toBe(false);
+    expect(loads()).toEqual(before);
+    scheduler.complete(flight, "natural");
+    const after = loads();
+    expect(scheduler.served(flight, OTHER)).toBe(false);
+    expect(loads()).toEqual(after);
+  });
+
+  test("counts there although the one picked first is gone", () => {
+    const { flight, loads, pool, scheduler } = dispatched();
+    pool.remove("default/p0");
+    expect(scheduler.served(flight, OTHER)).toBe(true);
+    expect(loads()[1]![0]).toBe(1);
+    scheduler.complete(flight, "natural");
+    expect(loads()[1]!.slice(0, 2)).toEqual([0, 0]);
+    scheduler.auditStep();
+    expect(scheduler.stats().accountingRepairs).toBe(0);
+  });
+});

@@ -91,6 +91,7 @@ export class Scheduler implements PoolObserver {
   readonly #hooks: readonly NamedHooks[];
   readonly #account: readonly FlightHooks[];
   readonly #firstToken: readonly FlightHooks[];
+  readonly #served: readonly FlightHooks[];
   readonly #complete: readonly FlightHooks[];
   readonly #cacheMatch: PrefixMatch | null;
   readonly #unknownProfile: Rejection;
@@ -132,6 +133,7 @@ export class Scheduler implements PoolObserver {
     const hooks = [...producers, ...this.#hooks.map((named) => named.hooks)];
     this.#account = hooks.filter(({ account }) => account !== undefined);
     this.#firstToken = hooks.filter(({ firstToken }) => firstToken !== undefined);
+    this.#served = hooks.filter(({ served }) => served !== undefined);
     this.#complete = hooks.filter(({ complete }) => complete !== undefined);
     this.#cacheMatch = parts.cacheMatch ?? null;
     this.headersRead = parts.headersRead ?? NO_NAMES;
@@ -282,6 +284,27 @@ export class Scheduler implements PoolObserver {
     } finally {
       this.#settle(flight);
     }
+  }
+
+  /**
+   * Moves the primary charge of a flight to the endpoint that serves it: a gateway that retries may end at another one
+   * than the first that was picked. Unknown endpoints, the same one, and ended flights change nothing.
+   *
+   * @param hostPort `ip:port` (IPv6 in brackets)
+   * @returns whether it moved
+   */
+  served(flight: Flight, hostPort: string): boolean {
+    const charge = flight.charges[0];
+    if (flight.state === "closed" || charge === undefined) return false;
+    // Behind a proxy of ours the address is the proxy's, and says nothing of the rank.
+    if ((this.#handler.destinationPort ?? 0) !== 0) return false;
+    const slot = this.#pool.slotOfHostPort(hostPort);
+    const generation = slot < 0 ? -1 : this.#pool.columns.generation[slot]!;
+    if (slot < 0 || (slot === charge.slot && generation === charge.generation)) return false;
+    const from = { slot: charge.slot, generation: charge.generation };
+    this.#ledger.move(charge, slot, generation);
+    for (const hooks of this.#served) hooks.served!(flight, from);
+    return true;
   }
 
   /** End of the exchange, from whatever state; a second call does nothing. */

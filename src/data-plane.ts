@@ -26,6 +26,7 @@ import type { Metrics } from "./metrics/metrics.ts";
 import { RequestMetrics } from "./metrics/request-metrics.ts";
 import { passthroughParser } from "./request/parsers/passthrough.ts";
 import { buildParsers, ParserTable } from "./request/parsers/registry.ts";
+import { answerPlanOf } from "./response/answer-plan.ts";
 
 export const EXT_PROC_METHOD = "/envoy.service.ext_proc.v3.ExternalProcessor/Process";
 
@@ -71,6 +72,7 @@ export function createDataPlane(options: DataPlaneOptions): DataPlane {
     onFault,
   });
   const { conformanceMode } = flags;
+  const answers = answerPlanOf(config.responsePlugins, flags.tokenMetrics);
   const port = conformanceMode ? new ConformancePort(inProcess, scheduler) : inProcess;
   if (conformanceMode) warn(`--conformance-mode: clients choose endpoints by ${SELECTION_HEADER}`);
   const headersRead = [...scheduler.headersRead, ...(conformanceMode ? [SELECTION_HEADER] : [])];
@@ -87,6 +89,7 @@ export function createDataPlane(options: DataPlaneOptions): DataPlane {
     disableSubsetFilter: flags.disableEndpointSubsetFilter,
     emitScores: flags.emitEndpointScores,
     pluginHeaders: new PluginHeaders(headersRead, scheduler.fairnessHeaders),
+    answers: conformanceMode ? { ...answers, verifiesServed: true } : answers,
     onFault,
   });
   return { scheduler, context };

@@ -46,6 +46,7 @@ const OUTER_WORDS: Readonly<Record<OuterKind, string>> = {
   source: "data source",
   extractor: "data extractor",
   discovery: "discovery plugin",
+  response: "response plugin",
 };
 
 export function hasKind(instance: Instance, kind: PluginKind): boolean {
@@ -91,6 +92,16 @@ export class Instances {
   /** In order of declaration; what defaulting added comes after. */
   all(): readonly Instance[] {
     return [...this.#byName.values()];
+  }
+
+  /** Plugins of other layers that work by being declared. */
+  outerOfKind(kind: OuterKind): readonly OuterPlugin[] {
+    return this.all().flatMap((instance) => {
+      const { name, outer, parameters, path } = instance;
+      if (outer?.kind !== kind) return [];
+      this.markUsed(instance);
+      return [{ name, type: outer.type, parameters, path }];
+    });
   }
 
   ofKind(kind: PluginKind): readonly Instance[] {

@@ -14,7 +14,7 @@ export interface PluginRegistry {
 }
 
 /** Kinds of plugins that other layers build. */
-export type OuterKind = "parser" | "source" | "extractor" | "discovery";
+export type OuterKind = "parser" | "source" | "extractor" | "discovery" | "response";
 
 export interface OuterDefinition {
   readonly type: string;

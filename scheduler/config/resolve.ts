@@ -51,6 +51,7 @@ export function resolveConfig(
   const profileHandler = resolveHandler(profiles.length, instances, report);
   const { defaultParsers } = registries.outer;
   const parsers = resolveParsers(envelope, defaultParsers, instances, report);
+  const responsePlugins = instances.outerOfKind("response");
   const dataLayer = resolveDataLayer(envelope.dataLayer, instances, report);
   checkFlowControl(envelope, instances, report);
   checkReferences(instances, report);
@@ -66,6 +67,7 @@ export function resolveConfig(
       profiles,
       profileHandler,
       parsers,
+      responsePlugins,
       dataLayer,
       warnings: report.warnings,
     }),

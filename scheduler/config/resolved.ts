@@ -31,7 +31,7 @@ export interface ResolvedProfile {
   readonly picker: string;
 }
 
-/** A plugin of another layer (parser, data source, extractor, discovery): checked for its type, built elsewhere. */
+/** A plugin of another layer (parser, data source, extractor, discovery, answers): checked for its type, built elsewhere. */
 export interface OuterPlugin {
   readonly name: string;
   readonly type: string;
@@ -48,6 +48,8 @@ export interface ResolvedConfig {
   /** Instance name of the profile handler. */
   readonly profileHandler: string;
   readonly parsers: readonly OuterPlugin[];
+  /** Plugins that look at answers, in the document's order. */
+  readonly responsePlugins: readonly OuterPlugin[];
   readonly dataLayer: {
     readonly discovery: OuterPlugin | null;
     readonly sources: readonly { source: OuterPlugin; extractors: readonly OuterPlugin[] }[];

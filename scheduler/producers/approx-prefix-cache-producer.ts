@@ -211,6 +211,22 @@ class ApproxPrefixCacheProducer implements Producer {
     }
   }
 
+  /** The prompt was computed at another endpoint; the one picked first most likely never saw it. */
+  served(flight: Flight, from: { readonly slot: number; readonly generation: number }): void {
+    const hashes = this.#hashesOf(flight.request);
+    if (hashes === null) return;
+    const { words, promptStarts } = hashes;
+    const { slot } = flight.charges[0]!;
+    const isThere = this.#pool.columns.generation[from.slot] === from.generation;
+    this.#setCapacity(slot);
+    for (let prompt = promptStarts.length - 2; prompt >= 0; prompt--) {
+      const start = promptStarts[prompt]!;
+      const end = this.#endOf(hashes, prompt);
+      if (isThere) this.#index.truncate(from.slot, words, start, end);
+      this.#index.insert(slot, words, start, end);
+    }
+  }
+
   endpointRemoved(slot: number): void {
     this.#index.remove(slot);
   }

@@ -328,6 +328,12 @@ export const flagTable = [
     doc: "**ours**: scraper threads; 0 = scrape on the main thread",
   },
   {
+    name: "token-metrics",
+    type: "boolean",
+    default: "true",
+    doc: "**ours**: token usage is read from answers; with `false` their bodies are looked at only where a plugin needs it",
+  },
+  {
     name: "warm-up",
     type: "boolean",
     default: "true",

@@ -37,6 +37,7 @@ test("the defaults are those of the table", () => {
     refreshMetricsIntervalMs: 50,
     metricsStalenessThresholdMs: 2000,
     verbosity: 2,
+    tokenMetrics: true,
     warmUp: true,
     logLevel: "",
     healthChecking: false,

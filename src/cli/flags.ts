@@ -40,6 +40,7 @@ export interface Flags {
   readonly maxRequestBodyBytes: number;
   readonly maxInflightBodyBytes: number;
   readonly threads: number;
+  readonly tokenMetrics: boolean;
   readonly warmUp: boolean;
 }
 
@@ -312,6 +313,7 @@ function assemble(values: ReadonlyMap<FlagName, Value>, notices: string[]): Flag
     maxRequestBodyBytes: number("max-request-body-size"),
     maxInflightBodyBytes: number("max-inflight-body-bytes"),
     threads: number("threads"),
+    tokenMetrics: boolean("token-metrics"),
     warmUp: boolean("warm-up"),
   };
   return { kind: "flags", flags, notices };

@@ -1,11 +1,12 @@
 /**
- * Plugins of the layers around the scheduler: parsers, data sources, extractors, discovery. Types, parameters and defaults
+ * Plugins of the layers around the scheduler: parsers, data sources, extractors, discovery, answers. Types, parameters and defaults
  * are those of llm-d-router (pkg/epp/framework/plugins).
  * @module
  */
 import { z } from "zod";
 import type { OuterDefinition, OuterRegistry } from "../../scheduler/index.ts";
 import { SCRAPE_INTERVAL_MS_MAX, SCRAPE_INTERVAL_MS_MIN } from "../../scrapers/index.ts";
+import { AttributeReporterParameters } from "../response/attribute-reporter.ts";
 import { parseMetricSpec } from "./metric-spec.ts";
 import { parseDurationMs } from "./quantity.ts";
 
@@ -137,6 +138,16 @@ const definitions: readonly OuterDefinition[] = [
   },
   { type: "core-metrics-extractor", kind: "extractor", parameters: Extractor },
   { type: "file-discovery", kind: "discovery", parameters: FileDiscovery },
+  {
+    type: "request-attribute-reporter",
+    kind: "response",
+    parameters: AttributeReporterParameters,
+  },
+  {
+    type: "destination-endpoint-served-verifier",
+    kind: "response",
+    parameters: z.strictObject({}),
+  },
 ];
 
 const byType = new Map(definitions.map((definition) => [definition.type, definition]));

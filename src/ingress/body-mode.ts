@@ -3,7 +3,12 @@
  * @module
  */
 
-import { type ProcessingRequest, type Side, writeBufferedBodyReply } from "../../proto/index.ts";
+import {
+  type ProcessingRequest,
+  type Side,
+  type StructObject,
+  writeBufferedBodyReply,
+} from "../../proto/index.ts";
 import type { ReplyBuffer } from "./reply-buffer.ts";
 
 /** envoy.extensions.filters.http.ext_proc.v3.ProcessingMode.BodySendMode, as far as it is spoken here. */
@@ -33,15 +38,40 @@ export function answerChunk(
   side: Side,
   mode: number,
   { body, endOfStream }: ProcessingRequest,
+  metadata: StructObject | null = null,
 ): void {
   if (mode === BodyMode.FullDuplexStreamed) {
-    reply.body(side, body.list, body.byteLength, endOfStream);
+    reply.body(side, body.list, body.byteLength, endOfStream, metadata);
   } else if (mode !== BodyMode.None) {
-    writeUnchangedReply(reply, side);
+    writeUnchangedReply(reply, side, metadata);
+  }
+}
+
+/** Answers a chunk with others in its place. @param pieces the same ones when nothing changes */
+export function answerRewritten(
+  reply: ReplyBuffer,
+  side: Side,
+  mode: number,
+  { body, endOfStream }: ProcessingRequest,
+  pieces: readonly Uint8Array[],
+  metadata: StructObject | null,
+): void {
+  if (mode === BodyMode.FullDuplexStreamed) {
+    const byteLength = pieces.reduce((sum, { length }) => sum + length, 0);
+    reply.body(side, pieces, byteLength, endOfStream, metadata);
+  } else if (mode !== BodyMode.None) {
+    const isSame =
+      pieces.length === body.list.length && pieces.every((piece, i) => piece === body.list[i]);
+    const changed = isSame ? null : Buffer.concat(pieces);
+    writeBufferedBodyReply(reply.writer, side, NO_MUTATION, changed, false, metadata);
   }
 }
 
 /** The answer to a chunk that the gateway keeps. */
-export function writeUnchangedReply(reply: ReplyBuffer, side: Side): void {
-  writeBufferedBodyReply(reply.writer, side, NO_MUTATION, null, false, null);
+export function writeUnchangedReply(
+  reply: ReplyBuffer,
+  side: Side,
+  metadata: StructObject | null = null,
+): void {
+  writeBufferedBodyReply(reply.writer, side, NO_MUTATION, null, false, metadata);
 }

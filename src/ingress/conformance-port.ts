@@ -53,6 +53,10 @@ export class ConformancePort implements SchedulerPort {
     this.#port.firstToken(flight);
   }
 
+  served(flight: Flight, hostPort: string): boolean {
+    return this.#port.served(flight, hostPort);
+  }
+
   complete(flight: Flight, cause: EndCause): void {
     this.#port.complete(flight, cause);
   }

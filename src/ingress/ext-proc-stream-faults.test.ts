@@ -592,7 +592,13 @@ describe("faults of ours", () => {
   const throws = (): never => {
     throw fault;
   };
-  const broken: Parser = { type: "broken", claims: ["broken"], needsBody: true, parse: throws };
+  const broken: Parser = {
+    type: "broken",
+    usage: "none",
+    claims: ["broken"],
+    needsBody: true,
+    parse: throws,
+  };
 
   test("in a parser cost the facts, not the request", () => {
     const { open, faults, held } = ingressSetup({
@@ -620,6 +626,7 @@ describe("faults of ours", () => {
         hashPlans: port.hashPlans,
         submit: throws,
         firstToken: throws,
+        served: throws,
         complete: throws,
         lastScores: throws,
       }),

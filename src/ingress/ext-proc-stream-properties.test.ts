@@ -20,6 +20,7 @@ import {
   subsetOf,
   watchedSetup,
 } from "../../test/support/ingress-exchange.ts";
+import { keepsOrder } from "../../test/support/reply-order.ts";
 import {
   Dice,
   damage,
@@ -144,19 +145,6 @@ const anyStep: fc.Arbitrary<(exchange: Exchange) => void> = fc.oneof(
   fc.constant((e: Exchange) => e.responseTrailers()),
   fc.constant((e: Exchange) => e.bytes(Buffer.from([0, 0, 0, 0, 9, 1, 2]))),
 );
-
-/** One headers reply at most, then bodies, then one trailers reply at most, of each half; nothing behind a refusal. */
-function keepsOrder(shape: readonly string[]): boolean {
-  const refusal = shape.indexOf("immediateResponse");
-  if (refusal >= 0 && refusal !== shape.length - 1) return false;
-  return (["request", "response"] as const).every((half) => {
-    const letters = shape
-      .filter((kind) => kind.startsWith(half))
-      .map((kind) => kind[half.length] + (kind.endsWith(".") ? "." : ""))
-      .join("");
-    return /^H?B*(B\.|T)?$/.test(letters);
-  });
-}
 
 describe("any sequence of messages", () => {
   for (const isHolding of [false, true]) {

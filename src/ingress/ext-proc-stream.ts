@@ -54,7 +54,7 @@ import {
 } from "../errors.ts";
 import type { RequestLabels } from "../metrics/request-metrics.ts";
 import { rewriteModel } from "../request/model-rewrite.ts";
-import type { ParsedBody, Parser } from "../request/parsers/parser.ts";
+import type { ParsedBody, Parser, UsageFormat } from "../request/parsers/parser.ts";
 import { runSteps, type Steps } from "../request/steps.ts";
 import { bodyLength } from "../request/work-area.ts";
 import { BodyBuffer } from "./body-buffer.ts";
@@ -431,8 +431,16 @@ export class ExtProcStream implements GrpcStreamHandler, OutcomeSink, LongWorkOw
       this.#reject(rejectionErrors[outcome.reason], outcome.detail);
       return;
     }
-    this.#response.begin(outcome, this.#labels!);
+    this.#response.begin(outcome, this.#labels!, this.#usageFormat());
     this.#replyToRequest(outcome);
+  }
+
+  /** How the answer tells its usage: as the parser says that would have read the request. */
+  #usageFormat(): UsageFormat {
+    const headers = this.#headers!;
+    if (headers.isUpgrade) return "none";
+    const parser = this.#parser ?? this.#context.parsers.resolve(headers.path);
+    return parser?.usage ?? "none";
   }
 
   #replyToRequest({ destination, headers: flightHeaders }: Flight): void {

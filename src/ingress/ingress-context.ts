@@ -6,8 +6,9 @@
 import { ProcessingRequest } from "../../proto/index.ts";
 import { type Clock, hashName, type NameHash } from "../../scheduler/index.ts";
 import type { RequestMetrics } from "../metrics/request-metrics.ts";
-import { ParsedBody } from "../request/parsers/parser.ts";
+import { ParsedBody, type UsageFormat } from "../request/parsers/parser.ts";
 import type { ParserTable } from "../request/parsers/registry.ts";
+import { type AnswerPlan, DEFAULT_ANSWER_PLAN } from "../response/answer-plan.ts";
 import { BodyBudget } from "./body-buffer.ts";
 import { LongWork } from "./long-work.ts";
 import { NO_PLUGIN_HEADERS, type PluginHeaders } from "./plugin-headers.ts";
@@ -35,6 +36,8 @@ export interface IngressOptions {
   readonly emitScores: boolean;
   /** Request headers that plugins read; absent = none. */
   readonly pluginHeaders?: PluginHeaders;
+  /** What answers are looked at for; absent = their token usage. */
+  readonly answers?: AnswerPlan;
   /** A fault of ours while a request was handled; the exchange goes on as far as it can. */
   readonly onFault?: (error: unknown) => void;
 }
@@ -53,6 +56,9 @@ export class ModelHashes {
   }
 }
 
+/** What a request without a path is taken for. */
+const PATH_DEFAULT = "/v1/completions";
+
 /** Names come from clients; a flood of made-up ones empties the cache instead of filling memory. */
 const MODEL_HASHES_MAX = 1024;
 
@@ -65,6 +71,9 @@ export class IngressContext {
   readonly disableSubsetFilter: boolean;
   readonly emitScores: boolean;
   readonly pluginHeaders: PluginHeaders;
+  readonly answers: AnswerPlan;
+  /** Of answers whose request was not seen. */
+  readonly answerFormat: UsageFormat;
   readonly onFault: (error: unknown) => void;
   readonly reply = new ReplyBuffer();
   readonly message = new ProcessingRequest();
@@ -86,6 +95,8 @@ export class IngressContext {
     this.disableSubsetFilter = options.disableSubsetFilter;
     this.emitScores = options.emitScores;
     this.pluginHeaders = options.pluginHeaders ?? NO_PLUGIN_HEADERS;
+    this.answers = options.answers ?? DEFAULT_ANSWER_PLAN;
+    this.answerFormat = options.parsers.resolve(PATH_DEFAULT)?.usage ?? "none";
     this.onFault = options.onFault ?? (() => {});
     this.bodyBudget = new BodyBudget(options.limits.bodyBytesInFlightMax);
   }

@@ -8,7 +8,7 @@
  * One instance a thread: whoever fills it flushes it before returning to the event loop.
  * @module
  */
-import { type Side, Writer, writeBodyPrefix } from "../../proto/index.ts";
+import { type Side, type StructObject, Writer, writeBodyPrefix } from "../../proto/index.ts";
 import type { GrpcStream } from "./transport.ts";
 
 /** Largest body bytes in one reply; gateways recommend at most 64 KiB and upstream cuts at this number. */
@@ -29,14 +29,21 @@ export class ReplyBuffer {
    *
    * @param pieces the body, cut anywhere
    * @param byteLength their total length
+   * @param metadata namespace → Struct, goes with the last one
    */
-  body(side: Side, pieces: readonly Uint8Array[], byteLength: number, endOfStream: boolean): void {
+  body(
+    side: Side,
+    pieces: readonly Uint8Array[],
+    byteLength: number,
+    endOfStream: boolean,
+    metadata: StructObject | null = null,
+  ): void {
     let left = byteLength;
-    let room = this.#beginReply(side, left, endOfStream);
+    let room = this.#beginReply(side, left, endOfStream, metadata);
     for (const piece of pieces) {
       let from = 0;
       while (from < piece.length) {
-        if (room === 0) room = this.#beginReply(side, left, endOfStream);
+        if (room === 0) room = this.#beginReply(side, left, endOfStream, metadata);
         const take = Math.min(room, piece.length - from);
         this.#take(take === piece.length ? piece : piece.subarray(from, from + take));
         from += take;
@@ -47,9 +54,15 @@ export class ReplyBuffer {
   }
 
   /** @returns body bytes that the reply is to hold */
-  #beginReply(side: Side, left: number, endOfStream: boolean): number {
+  #beginReply(
+    side: Side,
+    left: number,
+    endOfStream: boolean,
+    metadata: StructObject | null,
+  ): number {
     const length = Math.min(left, BODY_REPLY_BYTES_MAX);
-    writeBodyPrefix(this.writer, side, length, endOfStream && length === left);
+    const isLast = length === left;
+    writeBodyPrefix(this.writer, side, length, endOfStream && isLast, isLast ? metadata : null);
     return length;
   }
 

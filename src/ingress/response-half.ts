@@ -1,27 +1,39 @@
 /**
- * The response half of an exchange: every message is answered as it comes and changes nothing; what it tells about the
- * flight is booked.
+ * The response half of an exchange: every message is answered as it comes; what it tells about the flight is booked. The
+ * body goes back as it came, unless the model's name in it is to be restored.
  *
  *   idle ──headers──▶ open ──end_of_stream or trailers──▶ done        a body or trailers may come without headers
  *
- * It needs no request half: without a flight there is nothing to book.
+ * It needs no request half: without a flight there are only the answer's tokens to book.
  * @module
  */
 import {
   HeaderId,
+  headerNames,
   type ProcessingRequest,
   Side,
+  type StructObject,
   writeHeadersReply,
   writeTrailersReply,
 } from "../../proto/index.ts";
 import type { EndCause, Flight } from "../../scheduler/index.ts";
 import type { RequestLabels } from "../metrics/request-metrics.ts";
-import { answerChunk, BodyMode } from "./body-mode.ts";
+import type { UsageFormat } from "../request/parsers/parser.ts";
+import { AnswerReader } from "../response/answer-reader.ts";
+import { ModelRestorer } from "../response/model-restorer.ts";
+import type { TokenTotals } from "../response/token-usage.ts";
+import { answerChunk, answerRewritten, BodyMode } from "./body-mode.ts";
 import type { IngressContext } from "./ingress-context.ts";
+import { SERVED_HEADER, servedEndpointOf, servedVerdictOf } from "./served-endpoint.ts";
 
 type Phase = "idle" | "open" | "done";
 
 const NO_MUTATION = { set: [], remove: [] } as const;
+/** Sent with the headers of an answer whose length will change. */
+const LENGTH_REMOVED: readonly string[] = [headerNames[HeaderId.contentLength]!];
+
+/** APIs whose answers name the model in JSON. */
+const NAMES_MODEL: ReadonlySet<UsageFormat> = new Set(["openai", "anthropic"]);
 
 export class ResponseHalf {
   /** BodyMode. */
@@ -30,12 +42,23 @@ export class ResponseHalf {
   #phase: Phase = "idle";
   #flight: Flight | null = null;
   #labels: RequestLabels | null = null;
+  #format: UsageFormat;
+  /** null = the body is not looked at. */
+  #reader: AnswerReader | null = null;
+  #isStream = false;
   #isFirstByteSeen = false;
+  #hasGrpcError = false;
   #status = 0;
   #bytes = 0;
+  #openedAtMs = 0;
+  #firstByteAtMs = 0;
+  #lastChunkAtMs = 0;
+  /** Spent on chunks of a stream. */
+  #spentMs = 0;
 
   constructor(context: IngressContext) {
     this.#context = context;
+    this.#format = context.answerFormat;
   }
 
   /** Something of the answer has come. */
@@ -43,22 +66,34 @@ export class ResponseHalf {
     return this.#phase !== "idle";
   }
 
-  /** Takes over the flight that the answer belongs to. */
-  begin(flight: Flight, labels: RequestLabels): void {
+  /**
+   * Takes over the flight that the answer belongs to.
+   *
+   * @param format how the answer tells its usage
+   */
+  begin(flight: Flight, labels: RequestLabels, format: UsageFormat): void {
     this.#flight = flight;
     this.#labels = labels;
+    this.#format = format;
     const { clock, metrics } = this.#context;
     metrics.picked(labels, flight, clock.nowMs());
   }
 
-  onHeaders({ headers, endOfStream }: ProcessingRequest): void {
+  onHeaders(message: ProcessingRequest): void {
     if (this.#phase !== "idle") return;
     this.#phase = "open";
+    const { endOfStream, headers } = message;
+    const { clock, reply } = this.#context;
+    this.#openedAtMs = clock.nowMs();
     const status = headers.get(HeaderId.status) ?? headers.getByName("status");
     this.#status = status === undefined ? 0 : Number.parseInt(status, 10) || 0;
-    const set = this.#flight?.responseHeaders ?? NO_MUTATION.set;
-    const mutation = set.length === 0 ? NO_MUTATION : { set, remove: NO_MUTATION.remove };
-    writeHeadersReply(this.#context.reply.writer, Side.Response, mutation, false, null);
+    if (message.metadataStart >= 0) this.#attribute(message);
+    if (!endOfStream && this.bodyMode !== BodyMode.None) this.#openReader(message);
+    const set = this.#headersToSet(message);
+    const remove = this.#reader?.isRewriting ? LENGTH_REMOVED : NO_MUTATION.remove;
+    const isUnchanged = set.length === 0 && remove.length === 0;
+    const mutation = isUnchanged ? NO_MUTATION : { set, remove };
+    writeHeadersReply(reply.writer, Side.Response, mutation, false, null);
     if (this.bodyMode === BodyMode.None) this.#onFirstByte(); // more of the answer is not shown
     if (endOfStream) this.#onEnd(headers.get(HeaderId.grpcStatus));
   }
@@ -66,33 +101,140 @@ export class ResponseHalf {
   onBody(message: ProcessingRequest): void {
     if (this.#phase === "done") return;
     this.#phase = "open";
-    const { byteLength } = message.body;
-    this.#bytes += byteLength;
-    if (byteLength > 0) this.#onFirstByte();
-    answerChunk(this.#context.reply, Side.Response, this.bodyMode, message);
-    if (message.endOfStream) this.#onEnd(undefined);
+    const { body, endOfStream } = message;
+    this.#bytes += body.byteLength;
+    if (body.byteLength > 0) this.#onChunk();
+    const { reply } = this.#context;
+    const reader = this.#reader;
+    if (reader?.isRewriting) {
+      const isFullDuplex = this.bodyMode === BodyMode.FullDuplexStreamed;
+      // The other modes have no reply that could bring what is held, should trailers follow.
+      const pieces = reader.rewrite(body.list, endOfStream || !isFullDuplex);
+      const metadata = endOfStream ? this.#report() : null;
+      answerRewritten(reply, Side.Response, this.bodyMode, message, pieces, metadata);
+    } else {
+      if (reader !== null) this.#look(reader, body.list);
+      const metadata = endOfStream ? this.#report() : null;
+      answerChunk(reply, Side.Response, this.bodyMode, message, metadata);
+    }
+    if (this.#isStream && body.byteLength > 0) {
+      this.#spentMs += this.#context.clock.nowMs() - this.#lastChunkAtMs;
+    }
+    if (endOfStream) this.#onEnd(undefined);
   }
 
   onTrailers({ headers }: ProcessingRequest): void {
     if (this.#phase === "done") return;
-    writeTrailersReply(this.#context.reply.writer, Side.Response);
+    const { reply } = this.#context;
+    if (this.#reader?.isRewriting) {
+      const held = this.#reader.rewrite([], true);
+      const byteLength = held.reduce((sum, { length }) => sum + length, 0);
+      if (byteLength > 0) reply.body(Side.Response, held, byteLength, false);
+    }
+    writeTrailersReply(reply.writer, Side.Response, this.#report());
     this.#onEnd(headers.get(HeaderId.grpcStatus));
+  }
+
+  // ── headers ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  /** Books the flight on the endpoint that has served it. */
+  #attribute(message: ProcessingRequest): void {
+    const flight = this.#flight;
+    if (flight === null) return;
+    const served = servedEndpointOf(message);
+    if (served === null) return;
+    const { metrics, port } = this.#context;
+    if (port.served(flight, served)) metrics.answers.servedElsewhere();
+  }
+
+  #openReader({ headers }: ProcessingRequest): void {
+    const { answers, metrics } = this.#context;
+    const format = this.#format;
+    const restorer = this.#restorer();
+    if (restorer === null && (!answers.readsUsage || format === "none")) return;
+    const encoding = headers.get(HeaderId.contentEncoding) ?? "";
+    if (encoding !== "" && encoding.toLowerCase() !== "identity") {
+      metrics.answers.unread("encoding");
+      return;
+    }
+    const contentType = (headers.get(HeaderId.contentType) ?? "").toLowerCase();
+    const isEventStream = contentType.includes("text/event-stream");
+    const isGrpc = format === "vllm-grpc" || format === "vertex";
+    this.#isStream = isEventStream || (isGrpc && this.#flight?.request.streaming === true);
+    this.#reader = new AnswerReader(format, isEventStream, restorer);
+  }
+
+  #restorer(): ModelRestorer | null {
+    const request = this.#flight?.request;
+    if (request === undefined || !NAMES_MODEL.has(this.#format)) return null;
+    return ModelRestorer.of(request.targetModel, request.model);
+  }
+
+  #headersToSet(message: ProcessingRequest): readonly string[] {
+    const set = this.#flight?.responseHeaders ?? NO_MUTATION.set;
+    if (!this.#context.answers.verifiesServed) return set;
+    return [...set, SERVED_HEADER, servedVerdictOf(message)];
+  }
+
+  // ── body ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  #onChunk(): void {
+    if (!this.#isFirstByteSeen) {
+      this.#onFirstByte();
+    } else if (this.#isStream) {
+      const { clock, metrics } = this.#context;
+      const nowMs = clock.nowMs();
+      metrics.answers.gap(this.#rows, nowMs - this.#lastChunkAtMs);
+      this.#lastChunkAtMs = nowMs;
+    }
   }
 
   #onFirstByte(): void {
     if (this.#isFirstByteSeen) return;
     this.#isFirstByteSeen = true;
+    const { clock, metrics, port } = this.#context;
+    const nowMs = clock.nowMs();
+    this.#firstByteAtMs = nowMs;
+    this.#lastChunkAtMs = nowMs;
     const flight = this.#flight;
     if (flight === null) return;
-    const { clock, metrics, port } = this.#context;
     port.firstToken(flight);
-    metrics.firstByte(this.#labels!, flight.request, clock.nowMs());
+    metrics.firstByte(this.#labels!, flight.request, nowMs);
   }
+
+  /** What is read here is for the books: a fault of ours in it must not touch the answer. */
+  #look(reader: AnswerReader, pieces: readonly Uint8Array[]): void {
+    try {
+      for (let i = 0; i < pieces.length; i++) reader.read(pieces[i]!);
+    } catch (error) {
+      this.#reader = null;
+      this.#context.onFault(error);
+    }
+  }
+
+  /** What the reporters have to say, for the last reply. */
+  #report(): StructObject | null {
+    const { reporters } = this.#context.answers;
+    if (reporters.length === 0 || this.#reader === null) return null;
+    const totals = this.#reader.totals();
+    let metadata: Record<string, Record<string, number>> | null = null;
+    for (const { namespace, name, evaluate } of reporters) {
+      const value = evaluate(totals);
+      if (value === null) continue;
+      metadata ??= Object.create(null) as Record<string, Record<string, number>>;
+      metadata[namespace] ??= Object.create(null) as Record<string, number>;
+      metadata[namespace][name] = value;
+    }
+    return metadata;
+  }
+
+  // ── ends ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
   /** @param grpcStatus of the trailers, or of headers that end the answer */
   #onEnd(grpcStatus: string | undefined): void {
     this.#phase = "done";
-    this.complete(grpcStatus === undefined || grpcStatus === "0" ? "natural" : "error");
+    this.#hasGrpcError = grpcStatus !== undefined && grpcStatus !== "0";
+    this.complete(this.#hasGrpcError ? "error" : "natural");
   }
 
   /** The exchange is over without a word about its end. */
@@ -104,11 +246,47 @@ export class ResponseHalf {
 
   /** Gives the flight back; the first call counts. */
   complete(cause: EndCause): void {
+    const { clock, metrics, port } = this.#context;
+    const nowMs = clock.nowMs();
+    const reader = this.#reader;
+    this.#reader = null;
+    if (reader !== null) this.#bookTokens(reader, nowMs);
     const flight = this.#flight;
     if (flight === null) return;
     this.#flight = null;
-    const { clock, metrics, port } = this.#context;
     port.complete(flight, cause);
-    metrics.completed(this.#labels!, flight.request, clock.nowMs(), this.#bytes, this.#status);
+    const hasGrpcError = this.#hasGrpcError;
+    metrics.completed(
+      this.#labels!,
+      flight.request,
+      nowMs,
+      this.#bytes,
+      this.#status,
+      hasGrpcError,
+    );
   }
+
+  #bookTokens(reader: AnswerReader, nowMs: number): void {
+    const { answers } = this.#context.metrics;
+    const totals = reader.totals();
+    const rows = this.#rows;
+    if (reader.isLost) answers.unread("frame");
+    answers.tokens(rows, totals);
+    answers.processed(this.#isStream ? this.#spentMs : nowMs - this.#openedAtMs);
+    const request = this.#flight?.request;
+    const outputTokens = outputTokensOf(totals, reader.events);
+    if (request === undefined || outputTokens === 0 || !this.#isFirstByteSeen) return;
+    const { arrivedAtMs } = request;
+    const times = { arrivedAtMs, firstByteAtMs: this.#firstByteAtMs, endedAtMs: nowMs };
+    answers.pace(rows, times, outputTokens, this.#isStream);
+  }
+
+  get #rows() {
+    return this.#labels?.answer ?? this.#context.metrics.answers.noRequest;
+  }
+}
+
+/** Servers that do not tell send about one event a token. */
+function outputTokensOf({ completionTokens }: TokenTotals, events: number): number {
+  return completionTokens > 0 ? completionTokens : events;
 }

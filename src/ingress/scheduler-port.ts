@@ -28,6 +28,13 @@ export interface SchedulerPort {
   submit(request: InferenceRequest, subset: SubsetHint | null, sink: OutcomeSink): void;
   /** First byte of the response was seen. */
   firstToken(flight: Flight): void;
+  /**
+   * Another endpoint than the picked one may have served the request: its charge moves there.
+   *
+   * @param hostPort `ip:port`
+   * @returns whether it moved
+   */
+  served(flight: Flight, hostPort: string): boolean;
   /** The exchange is over; idempotent. */
   complete(flight: Flight, cause: EndCause): void;
   /** Scores of the last pick by `ip:port`; for --emit-endpoint-scores. */
@@ -75,6 +82,16 @@ export class InProcessSchedulerPort implements SchedulerPort {
       scheduler.firstToken(flight);
     } catch (error) {
       onFault(error);
+    }
+  }
+
+  served(flight: Flight, hostPort: string): boolean {
+    const { scheduler, onFault } = this.#options;
+    try {
+      return scheduler.served(flight, hostPort);
+    } catch (error) {
+      onFault(error); // the charge has moved all the same
+      return true;
     }
   }
 

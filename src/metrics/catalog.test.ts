@@ -18,6 +18,18 @@ const B_PROC = [
 ];
 // 32778 is what upstream has.
 const B_RESP = [1, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192, 16_384, 32_778, 65_536];
+const B_IN = [...B_RESP, 131_072, 262_144, 524_288, 1_048_576];
+const B_OUT = [1, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192];
+const B_NTPOT = [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10];
+// 0.00205 is what upstream has.
+const B_TPOT = [
+  0.0005, 0.00205, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.125, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6,
+  0.8, 1, 2,
+];
+const B_ITL = [0.001, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.15, 0.2, 0.3, 0.5, 0.75, 1, 2];
+const B_RPROC = [
+  0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5,
+];
 const B_REQ = Array.from({ length: 25 }, (_, k) => 64 * 2 ** k);
 
 type Upstream = readonly [
@@ -53,6 +65,20 @@ const UPSTREAM: readonly Upstream[] = [
   ["request_running", "gauge", MFP, null, "inference_objective_running_requests", ["model_name"]],
   ["request_ttft_seconds", "histogram", [...MFP, "streaming"], B_TTFT, "", []],
   ["request_processing_duration_seconds", "histogram", [], B_PROC, "", []],
+  ["request_input_tokens", "histogram", MFP, B_IN, "inference_objective_input_tokens", M],
+  ["request_output_tokens", "histogram", MFP, B_OUT, "inference_objective_output_tokens", M],
+  ["request_cached_tokens", "histogram", MFP, B_IN, "inference_objective_prompt_cached_tokens", M],
+  [
+    "request_ntpot_seconds",
+    "histogram",
+    MFP,
+    B_NTPOT,
+    "inference_objective_normalized_time_per_output_token_seconds",
+    M,
+  ],
+  ["request_streaming_tpot_seconds", "histogram", MFP, B_TPOT, "", []],
+  ["request_streaming_itl_seconds", "histogram", MFP, B_ITL, "", []],
+  ["response_processing_duration_seconds", "histogram", [], B_RPROC, "", []],
   [
     "scheduler_e2e_duration_seconds",
     "histogram",

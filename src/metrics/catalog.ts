@@ -52,6 +52,20 @@ const RESPONSE_SIZE_BUCKETS = [
 const PROCESSING_BUCKETS = [
   0.0005, 0.001, 0.002, 0.005, 0.01, 0.015, 0.025, 0.04, 0.06, 0.1, 0.25, 0.5, 1, 2.5, 5, 10,
 ];
+const INPUT_TOKEN_BUCKETS = [...RESPONSE_SIZE_BUCKETS, 131072, 262144, 524288, 1048576];
+const OUTPUT_TOKEN_BUCKETS = [1, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192];
+const NTPOT_BUCKETS = [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10];
+/** 0.00205 is upstream's too. */
+const TPOT_BUCKETS = [
+  0.0005, 0.00205, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.125, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6,
+  0.8, 1, 2,
+];
+const ITL_BUCKETS = [
+  0.001, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.15, 0.2, 0.3, 0.5, 0.75, 1, 2,
+];
+const RESPONSE_PROCESSING_BUCKETS = [
+  0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5,
+];
 const FAST_BUCKETS = [0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1];
 /** A pick takes microseconds: upstream's buckets begin where ours end. */
 const PICK_BUCKETS = [
@@ -117,6 +131,59 @@ export const catalog = {
     help: "From receipt of the request headers to the answer, waiting included.",
     labels: [],
     buckets: PROCESSING_BUCKETS,
+  },
+  requestInputTokens: {
+    name: "llm_d_epp_request_input_tokens",
+    type: "histogram",
+    help: "Prompt tokens, as the answer tells them.",
+    labels: MFP,
+    buckets: INPUT_TOKEN_BUCKETS,
+    twin: { name: "inference_objective_input_tokens", labels: M },
+  },
+  requestOutputTokens: {
+    name: "llm_d_epp_request_output_tokens",
+    type: "histogram",
+    help: "Generated tokens, as the answer tells them.",
+    labels: MFP,
+    buckets: OUTPUT_TOKEN_BUCKETS,
+    twin: { name: "inference_objective_output_tokens", labels: M },
+  },
+  requestCachedTokens: {
+    name: "llm_d_epp_request_cached_tokens",
+    type: "histogram",
+    help: "Prompt tokens that came from the prefix cache, where the answer tells them.",
+    labels: MFP,
+    buckets: INPUT_TOKEN_BUCKETS,
+    twin: { name: "inference_objective_prompt_cached_tokens", labels: M },
+  },
+  requestNtpot: {
+    name: "llm_d_epp_request_ntpot_seconds",
+    type: "histogram",
+    help: "Duration of the request by generated token.",
+    labels: MFP,
+    buckets: NTPOT_BUCKETS,
+    twin: { name: "inference_objective_normalized_time_per_output_token_seconds", labels: M },
+  },
+  requestStreamingTpot: {
+    name: "llm_d_epp_request_streaming_tpot_seconds",
+    type: "histogram",
+    help: "Time per generated token behind the first one, of streams.",
+    labels: MFP,
+    buckets: TPOT_BUCKETS,
+  },
+  requestStreamingItl: {
+    name: "llm_d_epp_request_streaming_itl_seconds",
+    type: "histogram",
+    help: "Time between two chunks of a stream.",
+    labels: MFP,
+    buckets: ITL_BUCKETS,
+  },
+  responseProcessing: {
+    name: "llm_d_epp_response_processing_duration_seconds",
+    type: "histogram",
+    help: "Time spent on the chunks of a stream; of other answers, from their headers to their end.",
+    labels: [],
+    buckets: RESPONSE_PROCESSING_BUCKETS,
   },
   schedulerDuration: {
     name: "llm_d_epp_scheduler_e2e_duration_seconds",
@@ -301,6 +368,18 @@ export const catalog = {
     type: "counter",
     help: "Responses of model servers by status class.",
     labels: ["status"],
+  },
+  unreadAnswers: {
+    name: "endpoint_picker_unread_answers_total",
+    type: "counter",
+    help: "Answers whose body was wanted and could not be read, by reason.",
+    labels: ["reason"],
+  },
+  servedElsewhere: {
+    name: "endpoint_picker_served_elsewhere_total",
+    type: "counter",
+    help: "Requests that another endpoint served than the first that was picked.",
+    labels: [],
   },
 } as const satisfies Record<string, FamilyDefinition>;
 

@@ -80,6 +80,10 @@ export class MeteredPort implements SchedulerPort, OutcomeSink {
     this.#options.port.firstToken(flight);
   }
 
+  served(flight: Flight, hostPort: string): boolean {
+    return this.#options.port.served(flight, hostPort);
+  }
+
   complete(flight: Flight, cause: Parameters<SchedulerPort["complete"]>[1]): void {
     this.#options.port.complete(flight, cause);
   }

@@ -4,6 +4,7 @@
  * @module
  */
 import type { Flight, InferenceRequest } from "../../scheduler/index.ts";
+import { AnswerMetrics, AnswerRows } from "./answer-metrics.ts";
 import { LabelGuard } from "./label-guard.ts";
 import type { Metrics } from "./metrics.ts";
 import { OTHER, type Row } from "./registry.ts";
@@ -22,12 +23,14 @@ export interface RequestLabels {
   readonly running: Row;
   readonly ttftStreaming: Row;
   readonly ttftWhole: Row;
+  readonly answer: AnswerRows;
 }
 
 const NO_LABELS = ["", "", "", "0"] as const;
 
 export class RequestMetrics {
   failedStreams = 0;
+  readonly answers: AnswerMetrics;
   readonly #metrics: Metrics;
   readonly #models = new LabelGuard();
   readonly #fairnessIds = new LabelGuard();
@@ -39,6 +42,7 @@ export class RequestMetrics {
 
   constructor(metrics: Metrics) {
     this.#metrics = metrics;
+    this.answers = new AnswerMetrics(metrics);
     this.#processing = metrics.families.requestProcessing.row();
     const { upstreamResponses } = metrics.families;
     this.#statusRows = [OTHER, "1xx", "2xx", "3xx", "4xx", "5xx"].map((status) =>
@@ -89,6 +93,7 @@ export class RequestMetrics {
       running: families.requestRunning.row(...values),
       ttftStreaming: families.requestTtft.row(...values, "true"),
       ttftWhole: families.requestTtft.row(...values, "false"),
+      answer: new AnswerRows(values),
     };
     this.#known.set(key, labels);
     return labels;
@@ -118,15 +123,16 @@ export class RequestMetrics {
     nowMs: number,
     responseBytes: number,
     responseStatus: number,
+    hasGrpcError = false,
   ): void {
     const { families } = this.#metrics;
     if (countsAsRunning(labels)) families.requestRunning.add(labels.running, -1);
     families.requestDuration.observe(labels.duration, (nowMs - request.arrivedAtMs) / 1000);
     families.responseSize.observe(labels.responseSize, responseBytes);
+    if (responseStatus >= 400 || hasGrpcError) this.rejected(labels, "ModelServerError");
     if (responseStatus === 0) return;
     const row = this.#statusRows[Math.floor(responseStatus / 100)] ?? this.#statusRows[0]!;
     families.upstreamResponses.add(row);
-    if (responseStatus >= 400) this.rejected(labels, "ModelServerError");
   }
 
   rejected(labels: RequestLabels | null, errorCode: string): void {

@@ -29,6 +29,7 @@ type Step =
   | { readonly kind: "scrape"; readonly endpoint: number; readonly cacheBlocks: number }
   | { readonly kind: "pick" | "plain-pick"; readonly prompt: number; readonly tokens: number }
   | { readonly kind: "first-token"; readonly flight: number }
+  | { readonly kind: "served"; readonly flight: number; readonly endpoint: number }
   | { readonly kind: "complete"; readonly flight: number; readonly cause: EndCause };
 
 const endpoint = fc.nat(ENDPOINTS - 1);
@@ -53,6 +54,10 @@ const step: fc.Arbitrary<Step> = fc.oneof(
     }),
   },
   { weight: 4, arbitrary: fc.record({ kind: fc.constant("first-token" as const), flight }) },
+  {
+    weight: 2,
+    arbitrary: fc.record({ kind: fc.constant("served" as const), flight, endpoint }),
+  },
   {
     weight: 6,
     arbitrary: fc.record({
@@ -100,6 +105,9 @@ for (const definition of definitionsOf("producer")) {
             }
             case "first-token":
               take(move.flight, (known) => scheduler.firstToken(known));
+              break;
+            case "served":
+              take(move.flight, (known) => scheduler.served(known, `10.0.0.${move.endpoint}:8000`));
               break;
             case "complete":
               take(move.flight, (known) => scheduler.complete(known, move.cause));

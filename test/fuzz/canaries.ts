@@ -3,7 +3,9 @@
  * @module
  */
 import { GrpcFrameReader } from "../../proto/index.ts";
+import type { Flight } from "../../scheduler/index.ts";
 import { HpackDecoder } from "../../src/ingress/h2/hpack.ts";
+import type { SchedulerPort } from "../../src/ingress/scheduler-port.ts";
 import type { GrpcStreamHandler } from "../../src/ingress/transport.ts";
 import { MemorySocket } from "../support/h2-memory.ts";
 import { PLAY_PARTS } from "./connection-play.ts";
@@ -11,6 +13,7 @@ import { framesTarget } from "./frames-target.ts";
 import type { FuzzTarget } from "./fuzz-target.ts";
 import { grpcTarget } from "./grpc-target.ts";
 import { hpackTarget } from "./hpack-target.ts";
+import { streamsTarget } from "./streams-target.ts";
 
 /** Loses a piece of one byte, 4, when the piece before it had more than two. */
 class LossySocket extends MemorySocket {
@@ -59,6 +62,40 @@ class HastyReader extends GrpcFrameReader {
   }
 }
 
+/** Forgets to give back what was served by another endpoint and cut off by the client. */
+function forgetful(port: SchedulerPort): SchedulerPort {
+  const moved = new WeakSet<Flight>();
+  return {
+    hashPlans: port.hashPlans,
+    submit: (request, subset, sink) => port.submit(request, subset, sink),
+    firstToken: (flight) => port.firstToken(flight),
+    served: (flight, hostPort) => {
+      const hasMoved = port.served(flight, hostPort);
+      if (hasMoved) moved.add(flight);
+      return hasMoved;
+    },
+    complete: (flight, cause) => {
+      if (cause !== "client-disconnect" || !moved.has(flight)) port.complete(flight, cause);
+    },
+    lastScores: () => port.lastScores(),
+  };
+}
+
+/** Tells the first token twice: the second time in place of an end that was natural. */
+function confused(port: SchedulerPort): SchedulerPort {
+  return {
+    hashPlans: port.hashPlans,
+    submit: (request, subset, sink) => port.submit(request, subset, sink),
+    firstToken: (flight) => port.firstToken(flight),
+    served: (flight, hostPort) => port.served(flight, hostPort),
+    complete: (flight, cause) => {
+      if (cause === "natural" && flight.state === "streaming") port.firstToken(flight);
+      else port.complete(flight, cause);
+    },
+    lastScores: () => port.lastScores(),
+  };
+}
+
 export const canaries: Readonly<Record<string, FuzzTarget>> = {
   "frames: a piece is lost": framesTarget({
     ...PLAY_PARTS,
@@ -66,5 +103,7 @@ export const canaries: Readonly<Record<string, FuzzTarget>> = {
   }),
   "frames: an end is told twice": framesTarget({ ...PLAY_PARTS, wrapHandler: tellTwice }),
   "hpack: the table is not emptied": hpackTarget(() => new HoardingDecoder()),
+  "streams: a moved flight is not given back": streamsTarget({ wrapPort: forgetful }),
+  "streams: an answered flight does not end": streamsTarget({ wrapPort: confused }),
   "grpc: a byte is doubled": grpcTarget((most, findRun) => new HastyReader(most, findRun ?? null)),
 };

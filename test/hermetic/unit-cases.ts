@@ -27,11 +27,6 @@ const PIECE_BYTES = 32_768;
 
 const SKIPPED: Readonly<Record<string, string>> = {
   "trace-parent-read": "this version makes no spans",
-  "usage-unary-table": "token usage is not read by this version",
-  "usage-sse-table": "token usage is not read by this version",
-  "usage-sse-accumulate": "token usage is not read by this version",
-  "model-name-back": "response model names are passed on as they are by this version",
-  "response-metadata-last": "plugin type request-attribute-reporter is not in this version",
 };
 
 type Player = (raw: unknown, running: PickerUnderTest) => Promise<string[]>;

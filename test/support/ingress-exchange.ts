@@ -423,6 +423,10 @@ class WatchedPort implements SchedulerPort {
     this.#port.firstToken(flight);
   }
 
+  served(flight: Flight, hostPort: string): boolean {
+    return this.#port.served(flight, hostPort);
+  }
+
   complete(flight: Flight, cause: EndCause): void {
     this.calls.push(cause);
     this.#port.complete(flight, cause);
@@ -438,6 +442,8 @@ export interface WatchedSetupOptions extends IngressSetupOptions {
   readonly isHolding?: boolean;
   /** Called with each flight before it is handed on, as plugins are. */
   readonly onFlight?: (flight: Flight) => void;
+  /** Stands between what is watched and the scheduler's port. */
+  readonly wrapOwn?: (port: SchedulerPort) => SchedulerPort;
 }
 
 /** An ingress whose calls to the scheduler are watched. */
@@ -448,7 +454,7 @@ export function watchedSetup(
   const setup = ingressSetup({
     ...options,
     wrapPort: (own) => {
-      port = new WatchedPort(own, options);
+      port = new WatchedPort(options.wrapOwn?.(own) ?? own, options);
       return port;
     },
   });

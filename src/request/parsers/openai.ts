@@ -55,6 +55,7 @@ const MISSING: Readonly<Record<PromptApi, string>> = {
 
 export const openaiParser: Parser = {
   type: "openai-parser",
+  usage: "openai",
   claims: APIS.map(([path]) => path),
   needsBody: true,
   parse(body, path, out) {

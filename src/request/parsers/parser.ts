@@ -13,9 +13,13 @@ export interface ParseError {
   readonly message: string;
 }
 
+/** How answers to a parser's requests tell their token usage; "none" = they are not looked at. */
+export type UsageFormat = "openai" | "anthropic" | "sglang" | "vllm-grpc" | "vertex" | "none";
+
 export interface Parser {
   /** Type string of the YAML. */
   readonly type: string;
+  readonly usage: UsageFormat;
   /** Path suffixes, whole segments, without slashes at the ends; none = takes what nobody claims. */
   readonly claims: readonly string[];
   /** False: requests can be routed before, and without, their body. */

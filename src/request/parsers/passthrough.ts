@@ -7,6 +7,7 @@ import type { Parser } from "./parser.ts";
 
 export const passthroughParser: Parser = {
   type: "passthrough-parser",
+  usage: "none",
   claims: [],
   needsBody: false,
   parse: () => null,

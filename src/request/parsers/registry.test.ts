@@ -15,7 +15,7 @@ const cases: Case[] = JSON.parse(readFileSync(fixture, "utf8")).cases;
 const caseOf = (id: string): Case => cases.find((one) => one.id === id)!;
 
 function parser(type: string, claims: readonly string[]): Parser {
-  return { type, claims, needsBody: claims.length > 0, parse: () => null };
+  return { type, usage: "none", claims, needsBody: claims.length > 0, parse: () => null };
 }
 
 const configured = (...types: string[]): OuterPlugin[] =>
