@@ -96,6 +96,7 @@ export class Scheduler implements PoolObserver {
   readonly #hooks: readonly NamedHooks[];
   readonly #account: readonly FlightHooks[];
   readonly #firstToken: readonly FlightHooks[];
+  readonly #served: readonly FlightHooks[];
   readonly #complete: readonly FlightHooks[];
   readonly #cacheMatch: PrefixMatch | null;
   readonly #unknownProfile: Rejection;
@@ -141,6 +142,7 @@ export class Scheduler implements PoolObserver {
     const hooks = [...producers, ...this.#hooks.map((named) => named.hooks)];
     this.#account = hooks.filter(({ account }) => account !== undefined);
     this.#firstToken = hooks.filter(({ firstToken }) => firstToken !== undefined);
+    this.#served = hooks.filter(({ served }) => served !== undefined);
     this.#complete = hooks.filter(({ complete }) => complete !== undefined);
     this.#cacheMatch = parts.cacheMatch ?? null;
     this.headersRead = parts.headersRead ?? NO_NAMES;
@@ -314,12 +316,14 @@ export class Scheduler implements PoolObserver {
   served(flight: Flight, hostPort: string): boolean {
     const charge = flight.charges[0];
     if (flight.state === "closed" || charge === undefined) return false;
+    // Behind a proxy of ours the address is the proxy's, and says nothing of the rank.
+    if ((this.#handler.destinationPort ?? 0) !== 0) return false;
     const slot = this.#pool.slotOfHostPort(hostPort);
     const generation = slot < 0 ? -1 : this.#pool.columns.generation[slot]!;
     if (slot < 0 || (slot === charge.slot && generation === charge.generation)) return false;
     const from = { slot: charge.slot, generation: charge.generation };
     this.#ledger.move(charge, slot, generation);
-    for (const { producer } of this.#producers) producer.served?.(flight, from);
+    for (const hooks of this.#served) hooks.served!(flight, from);
     return true;
   }
 

@@ -15,6 +15,7 @@ import {
 import type { EndpointTableReader } from "../scrapers/index.ts";
 import type { Flags } from "./cli/flags.ts";
 import { createTokenMac } from "./config/token-mac.ts";
+import { ConformancePort, SELECTION_HEADER } from "./ingress/conformance-port.ts";
 import { ExtProcStream } from "./ingress/ext-proc-stream.ts";
 import { FlowPort } from "./ingress/flow-port.ts";
 import { IngressContext } from "./ingress/ingress-context.ts";
@@ -26,7 +27,8 @@ import type { Metrics } from "./metrics/metrics.ts";
 import { PickMeter } from "./metrics/pick-meter.ts";
 import { RequestMetrics } from "./metrics/request-metrics.ts";
 import { configuredEstimate } from "./request/media-estimate.ts";
-import { buildParsers } from "./request/parsers/registry.ts";
+import { passthroughParser } from "./request/parsers/passthrough.ts";
+import { buildParsers, ParserTable } from "./request/parsers/registry.ts";
 import { answerPlanOf } from "./response/answer-plan.ts";
 
 export const EXT_PROC_METHOD = "/envoy.service.ext_proc.v3.ExternalProcessor/Process";
@@ -69,7 +71,10 @@ export function createDataPlane(options: DataPlaneOptions): DataPlane {
     scrapeIntervalMs: options.scrapeIntervalMs,
     warn,
   });
-  const parsers = buildParsers(config.parsers);
+  // The suite's requests are no inference requests; only their headers count.
+  const parsers = flags.conformanceMode
+    ? new ParserTable([passthroughParser])
+    : buildParsers(config.parsers);
   for (const warning of parsers.warnings) warn(warning);
   const requestMetrics = new RequestMetrics(metrics);
   const refresh = (): number => reader.refresh(pool);
@@ -95,8 +100,14 @@ export function createDataPlane(options: DataPlaneOptions): DataPlane {
     metrics.onCollect(() => meter.collect(port));
     flow = port;
   }
+  const { conformanceMode } = flags;
+  const answers = answerPlanOf(config.responsePlugins, flags.tokenMetrics);
+  const inner = flow ?? new InProcessSchedulerPort(own);
+  const port = conformanceMode ? new ConformancePort(inner, scheduler) : inner;
+  if (conformanceMode) warn(`--conformance-mode: clients choose endpoints by ${SELECTION_HEADER}`);
+  const headersRead = [...scheduler.headersRead, ...(conformanceMode ? [SELECTION_HEADER] : [])];
   const context = new IngressContext({
-    port: flow ?? new InProcessSchedulerPort(own),
+    port,
     parsers,
     metrics: requestMetrics,
     clock,
@@ -107,8 +118,8 @@ export function createDataPlane(options: DataPlaneOptions): DataPlane {
     },
     disableSubsetFilter: flags.disableEndpointSubsetFilter,
     emitScores: flags.emitEndpointScores,
-    answers: answerPlanOf(config.responsePlugins, flags.tokenMetrics),
-    pluginHeaders: new PluginHeaders(scheduler.headersRead, scheduler.fairnessHeaders),
+    pluginHeaders: new PluginHeaders(headersRead, scheduler.fairnessHeaders),
+    answers: conformanceMode ? { ...answers, verifiesServed: true } : answers,
     mediaEstimate: configuredEstimate(config),
     onFault,
   });

@@ -34,6 +34,16 @@ const mac =
     `${keyFile}:${text.length}:${text.at(-1)}`;
 
 describe("a token of the endpoint", () => {
+  test("is that of the endpoint that served, where that was another one", () => {
+    const setup = pluginSetup(3);
+    const affinity = affinityOf(setup, {});
+    const flight = flightOf(requestWith({}), setup.pool, [[1, "default"]]);
+    affinity.account!(flight, noResults);
+    flight.charges[0]!.slot = 2;
+    affinity.served!(flight, { slot: 1, generation: 1 });
+    expect(flight.responseHeaders).toEqual(["x-session-token", "ZGVmYXVsdC9wMg=="]);
+  });
+
   test("is set on the answer, and brings the next request back", () => {
     const setup = pluginSetup(3);
     const affinity = affinityOf(setup, {});
@@ -145,6 +155,17 @@ describe("a session by its name", () => {
     setup.pool.upsert({ ...metadata, address: "10.9.9.9" });
     setup.candidates.reset(0);
     expect(affinity.find(request, setup.candidates)).toBe(1);
+  });
+
+  test("moves to the endpoint that served, where that was another one", () => {
+    const setup = pluginSetup(3);
+    const affinity = affinityOf(setup, byId);
+    const request = requestWith({ "x-session-id": "s" });
+    const flight = flightOf(request, setup.pool, [[1, "default"]]);
+    affinity.account!(flight, noResults);
+    flight.charges[0]!.slot = 2;
+    affinity.served!(flight, { slot: 1, generation: 1 });
+    expect(affinity.find(request, setup.candidates)).toBe(2);
   });
 
   test("is forgotten when it was unused for the time to live", () => {

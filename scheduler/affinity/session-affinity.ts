@@ -189,7 +189,15 @@ class EncodedEndpoints implements SessionAffinity {
 
   account(flight: Flight, results: ProfileResults): void {
     const slot = targetOf(flight, results, this.#profileName);
-    if (slot >= 0) flight.setResponseHeader(this.#header, this.#tokens.tokenOf(slot));
+    if (slot >= 0) this.#setToken(flight, slot);
+  }
+
+  served(flight: Flight): void {
+    if (this.#profileName === "") this.#setToken(flight, flight.charges[0]!.slot);
+  }
+
+  #setToken(flight: Flight, slot: number): void {
+    flight.setResponseHeader(this.#header, this.#tokens.tokenOf(slot));
   }
 }
 
@@ -212,6 +220,7 @@ class BoundSessions implements SessionAffinity {
   readonly #pool: EndpointPool;
   readonly #profileName: string;
   readonly #sources: readonly { header: string | null; id: SessionId | undefined }[];
+  readonly #isByHeader: boolean;
   readonly #bindings: SessionBindings;
   /** The request whose session is bound to an endpoint that was not among its candidates, until it is accounted. */
   #stranded: InferenceRequest | null = null;
@@ -226,6 +235,7 @@ class BoundSessions implements SessionAffinity {
       header,
       id: header === null ? consume("session-id", producer) : undefined,
     }));
+    this.#isByHeader = this.#sources.every(({ header }) => header !== null);
   }
 
   find(request: InferenceRequest, candidates: Candidates): number {
@@ -246,6 +256,16 @@ class BoundSessions implements SessionAffinity {
       this.#bindings.use(session, this.#pool.metadata(slot).id, moves, pickedAtMs);
     }
     this.#stranded = null;
+  }
+
+  /** The endpoint that the session was bound to could not serve it. */
+  served(flight: Flight): void {
+    // What producers say is of the request that is picked for at the moment.
+    if (this.#profileName !== "" || !this.#isByHeader) return;
+    const session = this.#sessionOf(flight.request);
+    if (session === "") return;
+    const { id } = this.#pool.metadata(flight.charges[0]!.slot);
+    this.#bindings.use(session, id, true, flight.pickedAtMs);
   }
 
   stats(): Readonly<Record<string, number>> {

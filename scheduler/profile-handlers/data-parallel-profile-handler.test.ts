@@ -43,6 +43,31 @@ test("every target gets the port; the header names the first", () => {
   expect(flight.headers).toEqual(["x-data-parallel-host-port", ports.get(targets[0]!)]);
 });
 
+test("that the proxy's address has served says nothing of the rank: the charge stays", () => {
+  const { pool, scheduler } = schedulerOf({
+    plugins: [{ type: "data-parallel-profile-handler" }, { type: "random-picker" }],
+    schedulingProfiles: [{ name: "default", plugins: [{ pluginRef: "random-picker" }] }],
+  });
+  for (const port of [8000, 8001]) {
+    const name = `p-${port}`;
+    const address = "10.0.0.1";
+    const id = `default/${name}`;
+    pool.upsert({
+      id,
+      name,
+      namespace: "default",
+      address,
+      port,
+      labels: new Map(),
+      rankIndex: port - 8000,
+    });
+  }
+  const subset = ["10.0.0.1:8001"];
+  const flight = scheduler.schedule(new InferenceRequest({}), subset) as Flight;
+  expect(scheduler.served(flight, "10.0.0.1:8000")).toBe(false);
+  expect(pool.hostPort(flight.charges[0]!.slot)).toBe("10.0.0.1:8001");
+});
+
 test("0 is the default port; others are refused", () => {
   const parse = (primaryPort: unknown) =>
     dataParallelProfileHandler.parameters.safeParse({ primaryPort });

@@ -340,6 +340,12 @@ export const flagTable = [
     doc: "**ours**: practice with exchanges and scrapes of its own before serving, a second or so",
   },
   {
+    name: "conformance-mode",
+    type: "boolean",
+    default: "false",
+    doc: "**ours**: for conformance tests only: endpoints in turn, among those that the request's header test-epp-endpoint-selection names",
+  },
+  {
     name: "log-level",
     type: "string",
     default: "",

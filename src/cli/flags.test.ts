@@ -33,6 +33,7 @@ test("the defaults are those of the table", () => {
     poolNamespace: "default",
     disableEndpointSubsetFilter: false,
     emitEndpointScores: false,
+    conformanceMode: false,
     refreshMetricsIntervalMs: 50,
     metricsStalenessThresholdMs: 2000,
     verbosity: 2,

@@ -18,6 +18,7 @@ export interface Flags {
   readonly poolNamespace: string;
   readonly disableEndpointSubsetFilter: boolean;
   readonly emitEndpointScores: boolean;
+  readonly conformanceMode: boolean;
   readonly refreshMetricsIntervalMs: number;
   readonly metricsStalenessThresholdMs: number;
   readonly verbosity: number;
@@ -291,6 +292,7 @@ function assemble(values: ReadonlyMap<FlagName, Value>, notices: string[]): Flag
     poolNamespace: text("pool-namespace"),
     disableEndpointSubsetFilter: boolean("disable-endpoint-subset-filter"),
     emitEndpointScores: boolean("emit-endpoint-scores"),
+    conformanceMode: boolean("conformance-mode"),
     refreshMetricsIntervalMs,
     metricsStalenessThresholdMs: number("metrics-staleness-threshold"),
     verbosity: levels.verbosity,

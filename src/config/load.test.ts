@@ -423,8 +423,8 @@ dataLayer:
     expect(await problem("dataLayer: {peerDiscovery: {pluginRef: x}}")).toContain(
       "dataLayer.peerDiscovery: is not supported by this version",
     );
-    expect(await problem("plugins: [{type: disagg-profile-handler}]")).toContain(
-      'plugin type "disagg-profile-handler" is not registered',
+    expect(await problem("plugins: [{type: latency-scorer}]")).toContain(
+      'plugin type "latency-scorer" is not registered',
     );
   });
 });

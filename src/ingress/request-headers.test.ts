@@ -145,3 +145,21 @@ test.each<[HeaderPairs, string]>([
 ])("content encodings of %j are %j", (pairs, encoding) => {
   expect(read(pairs).contentEncoding).toBe(encoding);
 });
+
+test.each<[HeaderPairs, boolean]>([
+  [[["prefer", "if-available"]], true],
+  [[["prefer", "respond-async, If-Available;q=1 , wait=5"]], true],
+  [
+    [
+      ["prefer", "if-available"],
+      ["prefer", "wait=5"],
+    ],
+    true,
+  ],
+  [[["prefer", "if-available-soon"]], false],
+  [[["prefer", "x;if-available"]], false],
+  [[["prefer", ""]], false],
+  [[], false],
+])("%j prefers an endpoint that holds the prompt: %s", (pairs, ifAvailable) => {
+  expect(read(pairs).ifAvailable).toBe(ifAvailable);
+});

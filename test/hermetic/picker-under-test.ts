@@ -86,7 +86,11 @@ export async function withPicker<T>(
         port: pod.port,
         labels: { app: poolName, ...pod.labels },
       })),
-      flags: ["--refresh-prometheus-metrics-interval=500ms", "--warm-up=false"],
+      flags: [
+        "--refresh-prometheus-metrics-interval=500ms",
+        "--warm-up=false",
+        "--allow-experimental-plugins",
+      ],
       waitForScrapes: true,
     });
     const client = new ExtProcClient(picker.address);

@@ -5,6 +5,7 @@
  */
 import { z } from "zod";
 import type { CaseFile, Pod, Send } from "./case-file.ts";
+import { CONFORMANCE_PLAYERS } from "./conformance-cases.ts";
 import { FUNCTION_PLAYERS } from "./function-cases.ts";
 import { compareMetrics } from "./metric-expectations.ts";
 import { type PickerUnderTest, withoutMockSource, withPicker } from "./picker-under-test.ts";
@@ -26,10 +27,6 @@ const PIECE_BYTES = 32_768;
 
 const SKIPPED: Readonly<Record<string, string>> = {
   "trace-parent-read": "this version makes no spans",
-  "lwepp-round-robin": "the conformance picker is not in this version",
-  "lwepp-test-header": "the conformance picker is not in this version",
-  "lwepp-subset": "the conformance picker is not in this version",
-  "lwepp-no-pods": "the conformance picker is not in this version",
 };
 
 type Player = (raw: unknown, running: PickerUnderTest) => Promise<string[]>;
@@ -323,6 +320,14 @@ export async function playUnitCase(
   const reason = SKIPPED[id];
   if (reason !== undefined) {
     results.skip(id, reason);
+    return;
+  }
+  const conformance = CONFORMANCE_PLAYERS[id];
+  if (conformance !== undefined) {
+    await conformance(raw).then(
+      (differences) => results.settle(id, differences),
+      (error: Error) => results.fail(id, [error.message]),
+    );
     return;
   }
   const direct = FUNCTION_PLAYERS[id];

@@ -14,6 +14,7 @@ import {
   type IngressLimits,
   type IngressOptions,
 } from "../../src/ingress/ingress-context.ts";
+import { PluginHeaders } from "../../src/ingress/plugin-headers.ts";
 import {
   InProcessSchedulerPort,
   type SchedulerPort,
@@ -409,6 +410,7 @@ export function ingressSetup(options: IngressSetupOptions = {}): IngressSetup {
     limits: { ...LIMITS, ...options.limits },
     disableSubsetFilter: false,
     emitScores: false,
+    pluginHeaders: new PluginHeaders(scheduler.headersRead, scheduler.fairnessHeaders),
     onFault,
     ...options.ingress,
   });

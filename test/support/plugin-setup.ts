@@ -78,6 +78,7 @@ export function flightOf(
   request: InferenceRequest,
   pool: EndpointPool,
   targets: readonly (readonly [slot: number, profile: string])[],
+  pickedAtMs = 0,
 ): Flight {
   const charges = targets.map(([slot, profile]) => ({
     slot,
@@ -86,5 +87,5 @@ export function flightOf(
     tokens: 0,
     requests: 1,
   }));
-  return new Flight(request, pool.hostPort(targets[0]![0]), charges, [], 0);
+  return new Flight(request, pool.hostPort(targets[0]![0]), charges, [], pickedAtMs);
 }

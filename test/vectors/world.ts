@@ -137,7 +137,7 @@ export class VectorWorld {
     const slot = known < 0 ? this.#add({ id }, this.pool.liveCount) : known;
     const { capacity } = this.pool.columns;
     instance.scorer?.score(request, this.candidates, new Float64Array(capacity));
-    instance.hooks?.account?.(flightOf(request, this.pool, [[slot, "default"]]), noResults);
+    instance.hooks?.account?.(flightOf(request, this.pool, [[slot, "default"]], NOW_MS), noResults);
   }
 
   /** Draws as far as the vector gives them, else seeded ones. */
