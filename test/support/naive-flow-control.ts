@@ -346,8 +346,9 @@ export class NaiveFlowControl {
   }
 
   #noteIdle(): void {
+    const busy = new Set(this.tickets.map(({ flow }) => flow));
     for (const { flow } of this.#allFlows()) {
-      const isIdle = this.tickets.every((ticket) => ticket.flow !== flow);
+      const isIdle = !busy.has(flow);
       if (isIdle === flow.idleSinceMs >= 0) continue;
       flow.idleSinceMs = isIdle ? this.nowMs : -1;
       flow.idleOrder = this.#orders++;
@@ -435,7 +436,9 @@ export class NaiveFlowControl {
   }
 
   #step(): boolean {
-    const expired = this.waiting()
+    const waiting = this.waiting();
+    if (waiting.length === 0) return false;
+    const expired = waiting
       .filter(({ deadlineMs }) => deadlineMs <= this.nowMs)
       .sort((a, b) => a.deadlineMs - b.deadlineMs || a.sequence - b.sequence)[0];
     if (expired !== undefined) {
@@ -446,10 +449,10 @@ export class NaiveFlowControl {
     }
     const saturation = this.saturation();
     const ranked = this.settings.activeBandsOnly
-      ? this.bands.filter((band) => this.waiting().some((ticket) => ticket.band === band))
+      ? this.bands.filter((band) => waiting.some((ticket) => ticket.band === band))
       : this.bands;
     for (const band of this.bands) {
-      const mine = this.waiting().filter((ticket) => ticket.band === band);
+      const mine = waiting.filter((ticket) => ticket.band === band);
       if (mine.length === 0) continue;
       const ceiling = this.settings.ceiling(saturation, ranked.indexOf(band), ranked.length);
       if (this.#isEmptyPool || saturation >= ceiling) {
