@@ -153,7 +153,15 @@ export class NaiveFlowControl {
     const band = this.bandOf(facts.priority);
     const flow = this.#flowOf(band, facts.fairnessId, sharedAs);
     const ticket: NaiveTicket = {
-      ...facts,
+      sequence: facts.sequence,
+      priority: facts.priority,
+      fairnessId: facts.fairnessId,
+      bytes: facts.bytes,
+      subset: facts.subset,
+      promptTokens: facts.promptTokens,
+      maxOutputTokens: facts.maxOutputTokens,
+      ttlHeaderMs: facts.ttlHeaderMs,
+      ttftMs: facts.ttftMs,
       band,
       flow,
       enqueuedAtMs: this.nowMs,
@@ -315,7 +323,9 @@ export class NaiveFlowControl {
   }
 
   #allFlows(): { band: NaiveBand; flow: NaiveOwnFlow }[] {
-    return this.bands.flatMap((band) => band.flows.map((flow) => ({ band, flow })));
+    const all: { band: NaiveBand; flow: NaiveOwnFlow }[] = [];
+    for (const band of this.bands) for (const flow of band.flows) all.push({ band, flow });
+    return all;
   }
 
   #flowOf(band: NaiveBand, id: string, sharedAs: string | null): NaiveOwnFlow {
@@ -346,7 +356,8 @@ export class NaiveFlowControl {
   }
 
   #noteIdle(): void {
-    const busy = new Set(this.tickets.map(({ flow }) => flow));
+    const busy = new Set<NaiveFlow>();
+    for (const { flow } of this.tickets) busy.add(flow);
     for (const { flow } of this.#allFlows()) {
       const isIdle = !busy.has(flow);
       if (isIdle === flow.idleSinceMs >= 0) continue;
