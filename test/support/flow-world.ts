@@ -385,7 +385,7 @@ export class FlowWorld {
 
   #anyCeiling(): NaiveSettings["ceiling"] {
     const top = this.#any([1, 1, 0.8, 1.3]);
-    const lowest = this.#any([top, top, 0.3]);
+    const lowest = this.#any([top, top, 0.3, 1.5]);
     return (_saturation, rank, bands) =>
       bands === 1 ? top : top - (rank * (top - lowest)) / (bands - 1);
   }

@@ -246,7 +246,6 @@ export class NaiveFlowControl {
   reconfigure(settings: NaiveSettings): void {
     this.settings = settings;
     this.#applyBands();
-    for (const ticket of this.waiting()) ticket.deadlineMs = this.#deadline(ticket);
     this.wake();
   }
 
