@@ -84,6 +84,8 @@ export class FlowSetup {
   readonly settings: FlowControlSettings;
   /** `outcome id` of each request whose wait is over, in order. */
   readonly log: string[] = [];
+  /** All that were submitted. */
+  readonly tickets: Ticket[] = [];
   /** Times the scheduler was asked. */
   asked = 0;
   readonly #room: number[] = [];
@@ -161,6 +163,7 @@ export class FlowSetup {
     const request = new InferenceRequest({ id, arrivedAtMs: this.clock.nowMs(), ...facts });
     const ticket = this.controller.submit(request, subset, sink);
     this.#sinks.set(ticket, sink);
+    this.tickets.push(ticket);
     return ticket;
   }
 
