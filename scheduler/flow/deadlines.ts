@@ -49,15 +49,10 @@ export class Deadlines {
     this.#heap.remove(ticket);
   }
 
-  /** Starts a fresh budget for all of `waiting`. O(n) */
+  /** Starts a fresh budget for all of `waiting`: O(n) when the budgets are equal, O(n log n) at worst. */
   changeRegime(isPoolEmpty: boolean, nowMs: number, waiting: Iterable<Ticket>): void {
     this.isPoolEmpty = isPoolEmpty;
     this.#changedAtMs = nowMs;
-    this.recompute(waiting);
-  }
-
-  /** Works out all deadlines anew, after budgets have changed. O(n log n) at worst, O(n) for equal budgets. */
-  recompute(waiting: Iterable<Ticket>): void {
     this.#heap.clear();
     for (const ticket of waiting) this.add(ticket);
   }

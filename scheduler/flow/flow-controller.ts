@@ -232,7 +232,6 @@ export class FlowController implements FlowControl {
     this.#flows.maxFlows = settings.maxFlows;
     this.#flows.idleMs = settings.flowIdleMs;
     this.#bands.reconfigure(settings);
-    this.#deadlines.recompute(this.#waiting());
     this.wake();
   }
 
