@@ -32,6 +32,8 @@ export interface IngressOptions {
   readonly disableSubsetFilter: boolean;
   /** --emit-endpoint-scores */
   readonly emitScores: boolean;
+  /** Request headers that plugins read, lower-case. */
+  readonly pluginHeaders?: readonly string[];
   /** A fault of ours while a request was handled; the exchange goes on as far as it can. */
   readonly onFault?: (error: unknown) => void;
 }
@@ -61,6 +63,7 @@ export class IngressContext {
   readonly limits: IngressLimits;
   readonly disableSubsetFilter: boolean;
   readonly emitScores: boolean;
+  readonly pluginHeaders: readonly string[];
   readonly onFault: (error: unknown) => void;
   readonly reply = new ReplyBuffer();
   readonly message = new ProcessingRequest();
@@ -81,6 +84,7 @@ export class IngressContext {
     this.limits = options.limits;
     this.disableSubsetFilter = options.disableSubsetFilter;
     this.emitScores = options.emitScores;
+    this.pluginHeaders = options.pluginHeaders ?? [];
     this.onFault = options.onFault ?? (() => {});
     this.bodyBudget = new BodyBudget(options.limits.bodyBytesInFlightMax);
   }
