@@ -1,6 +1,7 @@
+import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { FairnessDriver, flowPlugin } from "../../test/support/flow-setup.ts";
-import { lasScore, programAwareFairness } from "./program-aware-fairness.ts";
+import { programAwareFairness } from "./program-aware-fairness.ts";
 
 const policyOf = (parameters: object = {}) =>
   flowPlugin("program-aware-fairness", parameters).fairnessPolicy!;
@@ -9,10 +10,38 @@ const driverOf = (parameters: object = {}) => new FairnessDriver(policyOf(parame
 /** A request that is charged exactly so much. */
 const costing = (tokens: number) => ({ promptTokens: tokens, maxOutputTokens: 0 });
 
-test("the score weighs how little was attained and how long the head waits", () => {
-  expect(lasScore(0.8, 0.2, 0, 1)).toBe(1);
-  expect(lasScore(0.8, 0.2, 1, 0)).toBeCloseTo(0);
-  expect(lasScore(0.8, 0.2, 0.5, 0.5)).toBeCloseTo(0.5);
+/** (v − min) / (max − min), 0.5 for equal values. */
+function norm(values: readonly number[]): number[] {
+  const min = Math.min(...values);
+  const range = Math.max(...values) - min;
+  return values.map((value) => (range > 0 ? (value - min) / range : 0.5));
+}
+
+test("the highest score goes, for any service, waits and weights", () => {
+  const flow = fc.record({ tokens: fc.nat(100_000), comesAtMs: fc.nat(10_000) });
+  const flows = fc.array(flow, { minLength: 1, maxLength: 6 });
+  fc.assert(
+    fc.property(flows, fc.nat(10), fc.nat(10), (list, lasWeightService, lasWeightHeadWait) => {
+      const driver = driverOf({ lasHalfLifeSeconds: 0, lasWeightService, lasWeightHeadWait });
+      list.forEach(({ tokens }, i) => {
+        driver.add(`${i}`, costing(tokens));
+        driver.take();
+      });
+      const order = list.map((_, i) => i).sort((a, b) => list[a]!.comesAtMs - list[b]!.comesAtMs);
+      for (const i of order) {
+        driver.nowMs = list[i]!.comesAtMs;
+        driver.add(`${i}`, costing(1));
+      }
+      driver.nowMs = 10_000;
+      const service = norm(list.map(({ tokens }) => tokens));
+      const wait = norm(list.map(({ comesAtMs }) => 10_000 - comesAtMs));
+      const scores = list.map(
+        (_, i) => lasWeightService * (1 - service[i]!) + lasWeightHeadWait * wait[i]!,
+      );
+      const next = Number(driver.take()!.flow.fairnessId);
+      expect(scores[next]).toBeCloseTo(Math.max(...scores), 9);
+    }),
+  );
 });
 
 test("whoever has been served least goes next, and a burst is felt at once", () => {

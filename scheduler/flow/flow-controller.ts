@@ -139,7 +139,7 @@ export class FlowController implements FlowControl {
     for (const other of displaced) this.#abandon(other, nowMs);
     ticket.ttlMs = queueTtlMs(request, band.settings.requestTtlMs ?? this.#settings.requestTtlMs);
     ticket.noEndpointTtlMs = queueTtlMs(request, this.#settings.noEndpointTtlMs);
-    ticket.key = band.settings.ordering.key(ticket);
+    ticket.key = band.key(ticket);
     this.#requests++;
     this.#bytes += request.bodyBytes;
     band.enqueue(ticket);

@@ -10,7 +10,6 @@ interface Item {
 
 const heapOf = () =>
   new IndexedHeap<Item>({
-    before: (a, b) => a.key < b.key || (a.key === b.key && a.id < b.id),
     indexOf: ({ at }) => at,
     setIndex: (item, index) => {
       item.at = index;
@@ -29,7 +28,7 @@ test("an empty heap has no first", () => {
 test("what is not in a heap can not leave it, even with the place of one that is", () => {
   const heap = heapOf();
   const member = { key: 1, id: 1, at: -1 };
-  heap.add(member);
+  heap.add(member, 1, 1);
   expect(heap.remove({ key: 1, id: 1, at: 0 })).toBe(false);
   expect(heap.first).toBe(member);
 });
@@ -45,7 +44,7 @@ test("first is the least of a plain list, whatever comes, leaves or changes; pla
         const chosen = list[pick % Math.max(1, list.length)];
         if (what <= 2 || chosen === undefined) {
           const item = { key, id: id++, at: -1 };
-          heap.add(item);
+          heap.add(item, key, item.id);
           list.push(item);
         } else if (what === 3) {
           expect(heap.remove(chosen)).toBe(true);
@@ -54,10 +53,14 @@ test("first is the least of a plain list, whatever comes, leaves or changes; pla
           list = list.filter((item) => item !== chosen);
         } else if (what === 4) {
           chosen.key = key;
-          heap.moved(chosen);
+          heap.update(chosen, key, chosen.id);
         } else {
-          for (const item of list) item.key = (item.key * 7 + key) % 10;
-          heap.rebuild();
+          heap.clear();
+          for (const item of list) {
+            expect(item.at).toBe(-1);
+            item.key = (item.key * 7 + key) % 10;
+            heap.add(item, item.key, item.id);
+          }
         }
         expect(heap.first).toBe(sorted(list)[0] ?? null);
         expect(heap.size).toBe(list.length);
