@@ -145,12 +145,15 @@ export class Eviction {
 
 const NOBODY: readonly Ticket[] = [];
 
+/** A part of a request so small is an error of rounding, and nobody is ended for it. */
+const ROUNDING = 1e-9;
+
 /**
  * How many requests to end so that the saturation falls to the ceiling, when each stands for an equal part of it.
  *
  * Source: llm-d-router: pkg/epp/flowcontrol, in-flight reclamation.
  */
 export function victimsWanted(saturation: number, ceiling: number, running: number): number {
-  const wanted = Math.ceil((saturation - ceiling) / (saturation / running));
+  const wanted = Math.ceil((saturation - ceiling) / (saturation / running) - ROUNDING);
   return Math.min(Math.max(wanted || 1, 1), limits.revocationsPerDecisionMax);
 }

@@ -472,6 +472,22 @@ describe("sinks may call back", () => {
   });
 });
 
+test("a sink that throws costs nobody else an outcome: the rest is done at resume", () => {
+  const flow = new FlowSetup();
+  const running = flow.submit("running");
+  const a = flow.submit("a");
+  flow.submit("b");
+  flow.sink(a).whenTold = () => {
+    throw new Error("broken sink");
+  };
+  flow.addEndpoint(5);
+  expect(() => flow.controller.wake()).toThrow("broken sink");
+  expect(flow.controller.hasMore).toBe(true);
+  flow.controller.resume();
+  expect(flow.takeLog()).toEqual(["running", "a", "b"].map((id) => `Dispatched ${id}`));
+  flow.complete(running);
+});
+
 describe("close", () => {
   test("refuses what waits and what comes, once each; what runs runs on", () => {
     const flow = new FlowSetup();

@@ -598,7 +598,7 @@ export class NaiveFlowControl {
       if (ceiling <= 0 || saturation < ceiling) continue;
       if (this.#outstanding.length > 0 || this.#cooling.length > 0) return;
       const each = saturation / this.running().length;
-      const wanted = Math.min(Math.max(1, Math.ceil((saturation - ceiling) / each)), 2);
+      const wanted = Math.min(Math.max(1, Math.ceil((saturation - ceiling) / each - 1e-9)), 2);
       const victims = evictable.filter(({ priority }) => priority < band.priority).slice(0, wanted);
       this.log.push(`revoked ${band.priority} ${victims.length}`);
       for (const victim of victims) {
