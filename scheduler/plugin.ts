@@ -214,8 +214,6 @@ export interface PluginDefinition<P = unknown> {
   readonly parameters: z.ZodType<P>;
   /** Upstream ignores any parameters of this type: accept them unread. */
   readonly ignoresParameters?: boolean;
-  /** Request headers that an instance reads from `request.headers`, lower-case. */
-  readonly requestHeaders?: readonly string[];
   /** Data types that an instance publishes. */
   readonly produces?: readonly DataType[];
   /** Data that an instance with these parameters reads. */

@@ -18,7 +18,9 @@ const KINDS: readonly PluginKind[] = [
 ];
 
 test("the list is sorted by kind, then by type, and no type is there twice", () => {
-  const keys = definitions.map(({ kinds, type }) => `${String(KINDS.indexOf(kinds[0]!)).padStart(2, "0")} ${type}`);
+  const keys = definitions.map(
+    ({ kinds, type }) => `${String(KINDS.indexOf(kinds[0]!)).padStart(2, "0")} ${type}`,
+  );
   expect(keys).toEqual([...keys].sort());
   expect(new Set(keys).size).toBe(keys.length);
 });

@@ -8,6 +8,7 @@ import {
   type Clock,
   type DecisionRecorder,
   type EndpointPool,
+  QUEUE_TTL_HEADER,
   type ResolvedConfig,
   type Scheduler,
   SeededRandom,
@@ -105,7 +106,11 @@ export function createDataPlane(options: DataPlaneOptions): DataPlane {
   const inner = flow ?? new InProcessSchedulerPort(own);
   const port = conformanceMode ? new ConformancePort(inner, scheduler) : inner;
   if (conformanceMode) warn(`--conformance-mode: clients choose endpoints by ${SELECTION_HEADER}`);
-  const headersRead = [...scheduler.headersRead, ...(conformanceMode ? [SELECTION_HEADER] : [])];
+  const headersRead = [
+    ...scheduler.headersRead,
+    ...(conformanceMode ? [SELECTION_HEADER] : []),
+    ...(flowControl === null ? [] : [QUEUE_TTL_HEADER]),
+  ];
   const context = new IngressContext({
     port,
     parsers,

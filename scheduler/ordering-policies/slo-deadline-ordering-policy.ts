@@ -36,6 +36,6 @@ export const sloDeadlineOrderingPolicy = defineOrderingPolicy({
   source: "llm-d-router: pkg/epp/framework/plugins/flowcontrol/ordering/slodeadline",
   parameters: z.object({}),
   ignoresParameters: true,
-  requestHeaders: [TTFT_HEADER, TTFT_HEADER_OLD],
+  headersRead: () => [TTFT_HEADER, TTFT_HEADER_OLD],
   create: () => ({ key: ({ request }) => request.arrivedAtMs + ttftMs(request) }),
 });
