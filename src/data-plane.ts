@@ -21,6 +21,7 @@ import type { AcceptStream } from "./ingress/transport.ts";
 import { MeteredPort } from "./metrics/metered-port.ts";
 import type { Metrics } from "./metrics/metrics.ts";
 import { RequestMetrics } from "./metrics/request-metrics.ts";
+import type { ResourceStore } from "./request/inference-resources.ts";
 import { buildParsers } from "./request/parsers/registry.ts";
 
 export const EXT_PROC_METHOD = "/envoy.service.ext_proc.v3.ExternalProcessor/Process";
@@ -34,6 +35,8 @@ export interface DataPlaneOptions {
   readonly recorder: DecisionRecorder;
   /** Brings scraped facts up to date before each pick. */
   readonly reader: EndpointTableReader;
+  /** Objectives and model rewrites of the pool. */
+  readonly resources: ResourceStore;
   readonly onFault: (error: unknown) => void;
   readonly warn: (warning: string) => void;
 }
@@ -45,7 +48,8 @@ export interface DataPlane {
 
 /** @throws ConfigError when plugins refuse their parameters */
 export function createDataPlane(options: DataPlaneOptions): DataPlane {
-  const { clock, config, flags, metrics, onFault, pool, reader, recorder, warn } = options;
+  const { clock, config, flags, metrics, onFault, pool, reader, recorder, resources, warn } =
+    options;
   const scheduler = buildScheduler(config, {
     pool,
     clock,
@@ -56,6 +60,7 @@ export function createDataPlane(options: DataPlaneOptions): DataPlane {
   const parsers = buildParsers(config.parsers);
   for (const warning of parsers.warnings) warn(warning);
   const requestMetrics = new RequestMetrics(metrics);
+  resources.onChange(({ modelNames }) => requestMetrics.exempt(modelNames));
   const port = new InProcessSchedulerPort({
     scheduler,
     pool,
@@ -74,6 +79,8 @@ export function createDataPlane(options: DataPlaneOptions): DataPlane {
     },
     disableSubsetFilter: flags.disableEndpointSubsetFilter,
     emitScores: flags.emitEndpointScores,
+    errorFormat: flags.errorFormat,
+    resources,
     onFault,
   });
   return { scheduler, context };

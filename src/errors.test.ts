@@ -5,7 +5,14 @@ import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 import { REJECTIONS, type RejectReason } from "../scheduler/index.ts";
 import { inPackage } from "../test/support/paths.ts";
-import { type ErrorCode, type ErrorRow, errors, errorText, rejectionErrors } from "./errors.ts";
+import {
+  type ErrorCode,
+  type ErrorRow,
+  errors,
+  errorText,
+  errorTypes,
+  rejectionErrors,
+} from "./errors.ts";
 
 const codes = Object.keys(errors) as ErrorCode[];
 const rows: readonly (readonly [ErrorCode, ErrorRow])[] = codes.map((code) => [code, errors[code]]);
@@ -68,15 +75,31 @@ describe("texts", () => {
 });
 
 describe("docs/errors.md", () => {
-  const documented = readFileSync(inPackage("docs", "errors.md"), "utf8")
-    .split("\n")
-    .filter((line) => line.startsWith("| `EPP_"))
-    .map((line) =>
-      line
-        .slice(1, -1)
-        .split("|")
-        .map((cell) => cell.trim()),
+  const page = readFileSync(inPackage("docs", "errors.md"), "utf8");
+  const rowsThatBegin = (start: RegExp) =>
+    page
+      .split("\n")
+      .filter((line) => start.test(line))
+      .map((line) =>
+        line
+          .slice(1, -1)
+          .split("|")
+          .map((cell) => cell.trim()),
+      );
+  const documented = rowsThatBegin(/^\| `EPP_/);
+
+  test("has a row for each status with the types that JSON bodies have, and no other", () => {
+    expect(rowsThatBegin(/^\| [45]\d\d \|/)).toEqual(
+      Object.entries(errorTypes).map(([status, { anthropic, openai }]) => [
+        status,
+        `\`${openai}\``,
+        `\`${anthropic}\``,
+      ]),
     );
+    expect(Object.keys(errorTypes).map(Number)).toEqual(
+      [...new Set(rows.map(([, { http }]) => http))].sort((a, b) => a - b),
+    );
+  });
 
   test("has one row for each code, in the order of the table, and no other", () => {
     expect(documented.map(([code]) => code!.replaceAll("`", ""))).toEqual(codes);

@@ -33,6 +33,8 @@ test("the defaults are those of the table", () => {
     poolNamespace: "default",
     disableEndpointSubsetFilter: false,
     emitEndpointScores: false,
+    errorFormat: "auto",
+    poolGroup: "inference.networking.k8s.io",
     refreshMetricsIntervalMs: 50,
     metricsStalenessThresholdMs: 2000,
     verbosity: 2,

@@ -6,10 +6,12 @@
 import { ProcessingRequest } from "../../proto/index.ts";
 import { type Clock, hashName, type NameHash } from "../../scheduler/index.ts";
 import type { RequestMetrics } from "../metrics/request-metrics.ts";
+import type { ResourceStore } from "../request/inference-resources.ts";
 import { ParsedBody } from "../request/parsers/parser.ts";
 import type { ParserTable } from "../request/parsers/registry.ts";
 import { BodyBudget } from "./body-buffer.ts";
 import { LongWork } from "./long-work.ts";
+import type { ErrorFormat } from "./rejection.ts";
 import { ReplyBuffer } from "./reply-buffer.ts";
 import type { SchedulerPort } from "./scheduler-port.ts";
 
@@ -32,6 +34,10 @@ export interface IngressOptions {
   readonly disableSubsetFilter: boolean;
   /** --emit-endpoint-scores */
   readonly emitScores: boolean;
+  /** --error-format */
+  readonly errorFormat: ErrorFormat;
+  /** Objectives and model rewrites of the pool. */
+  readonly resources: ResourceStore;
   /** A fault of ours while a request was handled; the exchange goes on as far as it can. */
   readonly onFault?: (error: unknown) => void;
 }
@@ -61,6 +67,8 @@ export class IngressContext {
   readonly limits: IngressLimits;
   readonly disableSubsetFilter: boolean;
   readonly emitScores: boolean;
+  readonly errorFormat: ErrorFormat;
+  readonly resources: ResourceStore;
   readonly onFault: (error: unknown) => void;
   readonly reply = new ReplyBuffer();
   readonly message = new ProcessingRequest();
@@ -81,6 +89,8 @@ export class IngressContext {
     this.limits = options.limits;
     this.disableSubsetFilter = options.disableSubsetFilter;
     this.emitScores = options.emitScores;
+    this.errorFormat = options.errorFormat;
+    this.resources = options.resources;
     this.onFault = options.onFault ?? (() => {});
     this.bodyBudget = new BodyBudget(options.limits.bodyBytesInFlightMax);
   }

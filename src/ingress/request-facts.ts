@@ -47,6 +47,12 @@ export function* requestFacts(
     const problem = parser.parse(pieces, headers.path, parsed);
     if (problem !== null) return { code: "EPP_REQUEST_BODY_INVALID", detail: problem.message };
     targetModel = headers.modelRewrite || parsed.model;
+    const rule = context.resources.current.ruleFor(parsed.model);
+    if (rule !== null) {
+      // A session stays with its target, as each retry of one request does.
+      targetModel = rule.target(headers.sessionId || headers.requestId);
+      context.metrics.rewritten(rule.rewrite, parsed.model, targetModel);
+    }
     if (targetModel === "") return { code: "EPP_REQUEST_NO_MODEL", detail: "" };
     const { modelNameBytesMax } = openaiLimits;
     if (targetModel.length * UTF8_BYTES_PER_UNIT > modelNameBytesMax) {
@@ -64,6 +70,7 @@ export function* requestFacts(
       model: parsed.model,
       targetModel,
       objective: headers.objective,
+      priority: context.resources.current.priorityOf(headers.objective),
       fairnessId: headers.fairnessId || DEFAULT_FAIRNESS_ID,
       streaming: parsed.streaming,
       bodyBytes: body.byteLength,

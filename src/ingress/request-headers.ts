@@ -33,8 +33,12 @@ export class RequestHeaders {
   readonly objective: string;
   readonly fairnessId: string;
   readonly modelRewrite: string;
+  /** Id of the session that the request belongs to, by the first of SESSION_HEADERS that is there; "" = none. */
+  readonly sessionId: string;
   /** Errors are wanted as gRPC status. */
   readonly isGrpc: boolean;
+  /** The client asks for JSON by name. */
+  readonly acceptsJson: boolean;
   /** CONNECT, or a change of protocol: the body has no end to wait for. */
   readonly isUpgrade: boolean;
   /** Control and output headers that the client sent, each name once. */
@@ -46,6 +50,8 @@ export class RequestHeaders {
     let forwardedPath = "";
     let requestId = "";
     let isGrpc = false;
+    let acceptsJson = false;
+    let isInSession = false;
     let isUpgrade = false;
     let remove = NO_NAMES;
     const { count, id } = headers;
@@ -71,6 +77,16 @@ export class RequestHeaders {
         case HeaderId.contentType:
           isGrpc = headers.value(i).toLowerCase().startsWith("application/grpc");
           break;
+        case HeaderId.accept:
+          acceptsJson ||= headers.value(i).toLowerCase().includes("application/json");
+          break;
+        case HeaderId.sessionId:
+        case HeaderId.claudeCodeSessionId:
+        case HeaderId.sessionAffinity:
+        case HeaderId.agentSessionId:
+        case HeaderId.agentSessionIdUnderscore:
+          isInSession = true;
+          break;
         case HeaderId.upgrade:
         case HeaderId.protocol:
           isUpgrade = true;
@@ -94,10 +110,29 @@ export class RequestHeaders {
     this.modelRewrite = hasControls
       ? (headers.get(HeaderId.modelRewrite) ?? headers.get(HeaderId.modelRewriteAlias) ?? "")
       : "";
+    this.sessionId = isInSession ? firstValue(headers, SESSION_HEADERS) : "";
     this.isGrpc = isGrpc;
+    this.acceptsJson = acceptsJson;
     this.isUpgrade = isUpgrade;
     this.remove = remove;
   }
+}
+
+/** Headers that clients name their session in, the first that is there counts. */
+const SESSION_HEADERS: readonly number[] = [
+  HeaderId.sessionId,
+  HeaderId.claudeCodeSessionId,
+  HeaderId.sessionAffinity,
+  HeaderId.agentSessionId,
+  HeaderId.agentSessionIdUnderscore,
+];
+
+function firstValue(headers: HeaderBlock, ids: readonly number[]): string {
+  for (const id of ids) {
+    const value = headers.get(id);
+    if (value !== undefined && value !== "") return shortened(value);
+  }
+  return "";
 }
 
 const NO_NAMES: string[] = [];

@@ -17,6 +17,7 @@ import { InProcessSchedulerPort, type SchedulerPort } from "../../src/ingress/sc
 import type { GrpcStream } from "../../src/ingress/transport.ts";
 import { Metrics } from "../../src/metrics/metrics.ts";
 import { RequestMetrics } from "../../src/metrics/request-metrics.ts";
+import { ResourceStore } from "../../src/request/inference-resources.ts";
 import { openaiParser } from "../../src/request/parsers/openai.ts";
 import { passthroughParser } from "../../src/request/parsers/passthrough.ts";
 import { ParserTable } from "../../src/request/parsers/registry.ts";
@@ -333,6 +334,13 @@ function total(family: typeof requestRunning, suffix: string): number {
     .reduce((sum, line) => sum + Number(line.slice(line.lastIndexOf(" "))), 0);
 }
 
+/** The pool of the setups. */
+export const POOL_SCOPE = {
+  group: "inference.networking.k8s.io",
+  namespace: "default",
+  name: "pool",
+} as const;
+
 /** An ingress of one thread over `endpoints` endpoints, 10.0.0.0:8000 and up. */
 export function ingressSetup(options: IngressSetupOptions = {}): IngressSetup {
   const setup = schedulerOf(options.document);
@@ -353,6 +361,8 @@ export function ingressSetup(options: IngressSetupOptions = {}): IngressSetup {
     limits: { ...LIMITS, ...options.limits },
     disableSubsetFilter: false,
     emitScores: false,
+    errorFormat: "auto",
+    resources: new ResourceStore(POOL_SCOPE),
     onFault,
     ...options.ingress,
   });
