@@ -57,6 +57,8 @@ function configOf(
     profileHandler,
     parsers: [],
     dataLayer: { discovery: null, sources: [] },
+    saturationDetector: null,
+    flowControl: null,
     warnings: [],
   };
 }

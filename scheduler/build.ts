@@ -4,10 +4,21 @@
  * @module
  */
 import type { Clock } from "./clock.ts";
-import type { ConfigProblem, ResolvedConfig, ResolvedPlugin } from "./config/resolved.ts";
+import type {
+  ConfigProblem,
+  ResolvedBand,
+  ResolvedConfig,
+  ResolvedPlugin,
+} from "./config/resolved.ts";
 import type { DataType, DataTypes } from "./data.ts";
 import type { DecisionRecorder } from "./decision.ts";
 import type { EndpointPool } from "./endpoints.ts";
+import type { SaturationDetector } from "./flow/contracts.ts";
+import {
+  type FlowControlSettings,
+  flowDefaults,
+  type StaticBandSettings,
+} from "./flow/settings.ts";
 import {
   type Picker,
   PluginConfigError,
@@ -41,6 +52,18 @@ export class ConfigError extends Error {
 
 /** @throws ConfigError with all problems that plugins found in their parameters */
 export function buildScheduler(config: ResolvedConfig, deps: SchedulerDependencies): Scheduler {
+  return buildCore(config, deps).scheduler;
+}
+
+/** A scheduler, and what flow control in front of it is made of. */
+export interface Core {
+  readonly scheduler: Scheduler;
+  /** null = the gate is off. */
+  readonly flowControl: FlowControlSettings | null;
+}
+
+/** @throws ConfigError with all problems that plugins found in their parameters */
+export function buildCore(config: ResolvedConfig, deps: SchedulerDependencies): Core {
   return new Builder(config, deps).build();
 }
 
@@ -57,7 +80,7 @@ class Builder {
     this.#profileNames = config.profiles.map(({ name }) => name);
   }
 
-  build(): Scheduler {
+  build(): Core {
     const { plugins, profileHandler } = this.#config;
     const { clock, pool, recorder } = this.#deps;
     for (const plugin of plugins) {
@@ -81,7 +104,10 @@ class Builder {
           counters,
         }),
     );
-    return new Scheduler({
+    const { saturationDetector } = this.#config;
+    const detector = this.#instances.get(saturationDetector ?? "")?.saturationDetector ?? null;
+    const flowControl = this.#flowControl(detector);
+    const scheduler = new Scheduler({
       pool,
       clock,
       profiles: new Map(profiles.map((profile) => [profile.name, profile])),
@@ -90,8 +116,31 @@ class Builder {
         const { producer } = this.#instances.get(name)!;
         return producer === undefined ? [] : [{ name, type: definition.type, producer }];
       }),
+      admitters: plugins.flatMap(({ name }) => this.#instances.get(name)!.admitter ?? []),
+      shedding: flowControl === null ? detector : null,
       recorder: recorder ?? null,
       counters,
+    });
+    return { scheduler, flowControl };
+  }
+
+  #flowControl(detector: SaturationDetector | null): FlowControlSettings | null {
+    const resolved = this.#config.flowControl;
+    if (resolved === null || detector === null) return null;
+    const band = ({ fairness, ordering, ...bounds }: ResolvedBand): StaticBandSettings =>
+      Object.freeze({
+        ...bounds,
+        ordering: this.#instances.get(ordering)!.orderingPolicy!,
+        fairness: this.#instances.get(fairness)!.fairnessPolicy!,
+      });
+    return Object.freeze({
+      ...resolved,
+      bands: resolved.bands.map(band),
+      defaultBand: band(resolved.defaultBand),
+      negativeBand: band(resolved.negativeBand),
+      detector,
+      usageLimits: this.#instances.get(resolved.usageLimits)!.usageLimitPolicy!,
+      flowIdleMs: flowDefaults.flowIdleMs,
     });
   }
 

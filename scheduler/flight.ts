@@ -6,6 +6,7 @@
  *     └──────────────close────────────────────┘        a second close, or firstToken after close, does nothing
  * @module
  */
+import type { Ticket } from "./flow/ticket.ts";
 import type { InferenceRequest } from "./request.ts";
 
 /** How an exchange ended. */
@@ -37,6 +38,8 @@ export class Flight {
   readonly headers: readonly string[];
   readonly pickedAtMs: number;
   state: FlightState = "open";
+  /** Whoever drives flow control keeps its ticket here; null without. */
+  ticket: Ticket | null = null;
 
   constructor(
     request: InferenceRequest,

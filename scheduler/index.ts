@@ -2,10 +2,17 @@
  * API boundary of the core: what ingress, scrapers, simulator and tests may use.
  * @module
  */
-export { buildScheduler, ConfigError, type SchedulerDependencies } from "./build.ts";
+export {
+  buildCore,
+  buildScheduler,
+  ConfigError,
+  type Core,
+  type SchedulerDependencies,
+} from "./build.ts";
 export { Candidates } from "./candidates.ts";
 export { type Clock, ManualClock } from "./clock.ts";
 export { defaultDocument } from "./config/default-document.ts";
+export { parseBoolean, parseDurationMs, parseQuantity } from "./config/quantity.ts";
 export {
   type OuterDefinition,
   type OuterKind,
@@ -34,6 +41,17 @@ export {
   type PoolObserver,
 } from "./endpoints.ts";
 export { type Charge, type EndCause, Flight, type FlightState } from "./flight.ts";
+export type * from "./flow/contracts.ts";
+export type * from "./flow/flow-control.ts";
+export { FlowController } from "./flow/flow-controller.ts";
+export { QUEUE_TTL_HEADER } from "./flow/queue-ttl.ts";
+export {
+  type BandSettings,
+  type FlowControlSettings,
+  flowDefaults,
+  type StaticBandSettings,
+} from "./flow/settings.ts";
+export { type FlowSink, Ticket, type TicketState } from "./flow/ticket.ts";
 export { limits } from "./limits.ts";
 export { hashName, hashNameBytes, type NameHash } from "./name-hash.ts";
 export { type Outcome, REJECTIONS, type Rejection, type RejectReason } from "./outcome.ts";

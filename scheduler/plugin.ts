@@ -12,6 +12,13 @@ import type { Clock } from "./clock.ts";
 import type { DataType, DataTypes } from "./data.ts";
 import type { EndpointPool } from "./endpoints.ts";
 import type { EndCause, Flight } from "./flight.ts";
+import type {
+  Admitter,
+  FairnessPolicy,
+  OrderingPolicy,
+  SaturationDetector,
+  UsageLimitPolicy,
+} from "./flow/contracts.ts";
 import type { RejectReason } from "./outcome.ts";
 import type { Random } from "./random.ts";
 import type { InferenceRequest } from "./request.ts";
@@ -99,6 +106,11 @@ export interface PluginInstance {
   readonly picker?: Picker;
   readonly producer?: Producer;
   readonly profileHandler?: ProfileHandler;
+  readonly orderingPolicy?: OrderingPolicy;
+  readonly fairnessPolicy?: FairnessPolicy;
+  readonly usageLimitPolicy?: UsageLimitPolicy;
+  readonly saturationDetector?: SaturationDetector;
+  readonly admitter?: Admitter;
 }
 
 /** What `create` is given. */
@@ -127,7 +139,17 @@ export interface Consumption {
   readonly required: boolean;
 }
 
-export type PluginKind = "filter" | "scorer" | "picker" | "producer" | "profile-handler";
+export type PluginKind =
+  | "filter"
+  | "scorer"
+  | "picker"
+  | "producer"
+  | "profile-handler"
+  | "ordering-policy"
+  | "fairness-policy"
+  | "usage-limit-policy"
+  | "saturation-detector"
+  | "admitter";
 export type Stability = "beta" | "alpha" | "deprecated";
 
 export interface PluginDefinition<P = unknown> {
@@ -146,6 +168,8 @@ export interface PluginDefinition<P = unknown> {
   readonly parameters: z.ZodType<P>;
   /** Upstream ignores any parameters of this type: accept them unread. */
   readonly ignoresParameters?: boolean;
+  /** Request headers that an instance reads from `request.headers`, lower-case. */
+  readonly requestHeaders?: readonly string[];
   /** Data types that an instance publishes. */
   readonly produces?: readonly DataType[];
   /** Data that an instance with these parameters reads. */
@@ -205,5 +229,57 @@ export function defineProfileHandler<P>(
     ...definition,
     kinds: ["profile-handler"],
     create: (p, h) => ({ profileHandler: definition.create(p, h) }),
+  };
+}
+
+export function defineOrderingPolicy<P>(
+  definition: Definition<P, OrderingPolicy>,
+): PluginDefinition<P> {
+  return {
+    ...definition,
+    kinds: ["ordering-policy"],
+    create: (p, h) => ({ orderingPolicy: definition.create(p, h) }),
+  };
+}
+
+export function defineFairnessPolicy<P>(
+  definition: Definition<P, FairnessPolicy>,
+): PluginDefinition<P> {
+  return {
+    ...definition,
+    kinds: ["fairness-policy"],
+    create: (p, h) => ({ fairnessPolicy: definition.create(p, h) }),
+  };
+}
+
+export function defineUsageLimitPolicy<P>(
+  definition: Definition<P, UsageLimitPolicy>,
+): PluginDefinition<P> {
+  return {
+    ...definition,
+    kinds: ["usage-limit-policy"],
+    create: (p, h) => ({ usageLimitPolicy: definition.create(p, h) }),
+  };
+}
+
+/** A detector is a filter too: the same limit, for one endpoint. */
+export function defineSaturationDetector<P>(
+  definition: Definition<P, SaturationDetector & Filter>,
+): PluginDefinition<P> {
+  return {
+    ...definition,
+    kinds: ["saturation-detector", "filter"],
+    create: (p, h) => {
+      const detector = definition.create(p, h);
+      return { saturationDetector: detector, filter: detector };
+    },
+  };
+}
+
+export function defineAdmitter<P>(definition: Definition<P, Admitter>): PluginDefinition<P> {
+  return {
+    ...definition,
+    kinds: ["admitter"],
+    create: (p, h) => ({ admitter: definition.create(p, h) }),
   };
 }

@@ -2,7 +2,18 @@ import { describe, expect, test } from "vitest";
 import type { PluginKind } from "./plugin.ts";
 import { definitions, pluginRegistry } from "./plugins.ts";
 
-const KINDS: readonly PluginKind[] = ["filter", "picker", "producer", "profile-handler", "scorer"];
+const KINDS: readonly PluginKind[] = [
+  "admitter",
+  "fairness-policy",
+  "filter",
+  "ordering-policy",
+  "picker",
+  "producer",
+  "profile-handler",
+  "saturation-detector",
+  "scorer",
+  "usage-limit-policy",
+];
 
 test("the list is sorted by kind, then by type, and no type is there twice", () => {
   const keys = definitions.map(({ kinds, type }) => `${KINDS.indexOf(kinds[0]!)} ${type}`);

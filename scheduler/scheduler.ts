@@ -12,6 +12,7 @@ import type { DecisionRecorder } from "./decision.ts";
 import type { EndpointPool, PoolObserver } from "./endpoints.ts";
 import { type Charge, type EndCause, Flight } from "./flight.ts";
 import { FlightLedger } from "./flight-ledger.ts";
+import type { Admitter, SaturationDetector } from "./flow/contracts.ts";
 import { limits } from "./limits.ts";
 import { type Outcome, REJECTIONS, type RejectReason } from "./outcome.ts";
 import type { HashPlan, Producer, ProfileHandler } from "./plugin.ts";
@@ -32,6 +33,10 @@ export interface SchedulerParts {
   readonly handler: ProfileHandler;
   /** In the order in which they run: those whose data others read stand before them. */
   readonly producers: readonly NamedProducer[];
+  /** Asked in this order before the profiles run; the first refusal counts. */
+  readonly admitters?: readonly Admitter[];
+  /** Without flow control: what tells that requests of negative priority are to be shed; null = nothing is. */
+  readonly shedding?: SaturationDetector | null;
   readonly recorder: DecisionRecorder | null;
   readonly counters: ProfileCounters;
 }
@@ -72,6 +77,8 @@ export class Scheduler implements PoolObserver {
   readonly #account: readonly Producer[];
   readonly #firstToken: readonly Producer[];
   readonly #complete: readonly Producer[];
+  readonly #admitters: readonly Admitter[];
+  readonly #shedding: SaturationDetector | null;
   readonly #counters: ProfileCounters;
   readonly #ledger: FlightLedger;
   readonly #subsetFilter: SubsetFilter;
@@ -92,6 +99,8 @@ export class Scheduler implements PoolObserver {
     this.#profiles = parts.profiles;
     this.#handler = parts.handler;
     this.#producers = parts.producers;
+    this.#admitters = parts.admitters ?? [];
+    this.#shedding = parts.shedding ?? null;
     this.recorder = parts.recorder;
     this.#counters = parts.counters;
     this.#ledger = new FlightLedger(parts.pool);
@@ -127,13 +136,24 @@ export class Scheduler implements PoolObserver {
 
   #schedule(request: InferenceRequest, subset: SubsetHint | null, nowMs: number): Outcome {
     this.#primary = null;
-    if (!this.#gather(subset, nowMs)) return REJECTIONS["no-candidates"];
+    const hasCandidates = this.#gather(subset, nowMs);
     const candidates = this.#candidates;
+    // Nobody there is full, too: what is sheddable is shed.
+    if (request.priority < 0 && this.#isSaturated(candidates)) return REJECTIONS.shed;
+    if (!hasCandidates) return REJECTIONS["no-candidates"];
     for (const producer of this.#produce) producer.produce!(request, candidates);
+    for (const admitter of this.#admitters) {
+      const refusal = admitter.admit(request, candidates);
+      if (refusal !== null) return REJECTIONS[refusal];
+    }
     const reason = this.#runProfiles(request);
     const primary = this.#handler.primary(this.#succeeded.names);
     if (primary === null) return REJECTIONS[reason];
     return this.#dispatch(request, primary, nowMs);
+  }
+
+  #isSaturated(candidates: Candidates): boolean {
+    return this.#shedding !== null && this.#shedding.saturation(candidates) >= 1;
   }
 
   /** Fills the candidates. @returns whether there are any */

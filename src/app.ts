@@ -25,6 +25,7 @@ import { FileDiscovery } from "./control/file-discovery.ts";
 import { ManifestDiscovery } from "./control/manifest-discovery.ts";
 import { PoolUpdater } from "./control/pool-updater.ts";
 import { acceptExtProc, createDataPlane } from "./data-plane.ts";
+import type { FlowPort } from "./ingress/flow-port.ts";
 import { H2Transport } from "./ingress/h2/h2-transport.ts";
 import { H2_LIMIT_NAMES } from "./ingress/h2/limits.ts";
 import { HealthService } from "./ingress/health.ts";
@@ -41,6 +42,8 @@ const DECISIONS_KEPT = 256;
 const AUDIT_INTERVAL_MS = 1000;
 /** A fault of ours is logged at most this often; all are counted. */
 const FAULT_LOG_INTERVAL_MS = 1000;
+/** The same for requests that wait for metrics. */
+const STALE_LOG_INTERVAL_MS = 30_000;
 
 /** Milliseconds of one origin that all threads share. */
 export const systemClock: Clock = {
@@ -73,6 +76,7 @@ export class App {
   readonly #health = new HealthService({ isReady: () => this.#isReady() });
   readonly #admin: ReturnType<typeof createAdminServer>;
   readonly #context: IngressContext;
+  readonly #flow: FlowPort | null;
   #extProc: H2Transport | null = null;
   #healthServer: H2Transport | null = null;
   #keyPairs: KeyPairWatcher | null = null;
@@ -82,6 +86,7 @@ export class App {
   #skipGrace = () => {};
   #faults = 0;
   #faultLoggedAtMs = Number.NEGATIVE_INFINITY;
+  #staleLoggedAtMs = Number.NEGATIVE_INFINITY;
 
   /** @throws ConfigError when plugins refuse their parameters; Error when the mode is not available */
   constructor(flags: Flags, config: ResolvedConfig, log: Logger, inherited: InheritedSockets = {}) {
@@ -121,11 +126,14 @@ export class App {
       recorder: this.#recorder,
       reader: this.#scrapers.reader,
       resources: this.#resources,
+      scrapeIntervalMs: options?.intervalMs,
       onFault: (error) => this.#onFault(error),
       warn: (warning) => log.warn({ warning }, "configuration"),
+      onAllStale: (endpoints) => this.#onAllStale(endpoints),
     });
     this.#scheduler = plane.scheduler;
     this.#context = plane.context;
+    this.#flow = plane.flow;
     this.#admin = createAdminServer({
       metrics: this.#metrics,
       isReady: () => this.#isReady(),
@@ -193,7 +201,10 @@ export class App {
       };
     });
     this.#log.info({ openStreams: this.#context.openStreams }, "closing");
+    // At the deadline what is still queued is refused; set before the transport's own timer, it comes before it.
+    const closing = setTimeout(() => this.#flow?.close(), drainTimeoutMs);
     await this.#extProc?.drain(drainTimeoutMs, { handOver: drainHandOver });
+    clearTimeout(closing);
     this.#log.info({ openStreams: this.#context.openStreams }, "drained");
     await this.stop();
   }
@@ -205,6 +216,7 @@ export class App {
 
   /** Closes everything that is open. */
   async stop(): Promise<void> {
+    this.#flow?.close();
     clearInterval(this.#auditTimer);
     this.#keyPairs?.close();
     this.#discovery.stop();
@@ -280,6 +292,16 @@ export class App {
       ...(tlsMinVersion === "" ? {} : { minVersion: tlsMinVersion }),
       ...(tlsCipherSuites.length === 0 ? {} : { ciphers: tlsCipherSuites.join(":") }),
     };
+  }
+
+  #onAllStale(endpoints: number): void {
+    const nowMs = systemClock.nowMs();
+    if (nowMs - this.#staleLoggedAtMs < STALE_LOG_INTERVAL_MS) return;
+    this.#staleLoggedAtMs = nowMs;
+    this.#log.warn(
+      { endpoints, queued: this.#flow?.queued },
+      "requests wait, and the metrics of all endpoints are stale",
+    );
   }
 
   #onFault(error: unknown): void {

@@ -4,7 +4,7 @@
  */
 import { randomInt } from "node:crypto";
 import {
-  buildScheduler,
+  buildCore,
   type Clock,
   type DecisionRecorder,
   type EndpointPool,
@@ -15,11 +15,13 @@ import {
 import type { EndpointTableReader } from "../scrapers/index.ts";
 import type { Flags } from "./cli/flags.ts";
 import { ExtProcStream } from "./ingress/ext-proc-stream.ts";
+import { FlowPort } from "./ingress/flow-port.ts";
 import { IngressContext } from "./ingress/ingress-context.ts";
 import { InProcessSchedulerPort } from "./ingress/scheduler-port.ts";
 import type { AcceptStream } from "./ingress/transport.ts";
-import { MeteredPort } from "./metrics/metered-port.ts";
+import { FlowMetrics } from "./metrics/flow-metrics.ts";
 import type { Metrics } from "./metrics/metrics.ts";
+import { PickMeter } from "./metrics/pick-meter.ts";
 import { RequestMetrics } from "./metrics/request-metrics.ts";
 import type { ResourceStore } from "./request/inference-resources.ts";
 import { buildParsers } from "./request/parsers/registry.ts";
@@ -37,38 +39,65 @@ export interface DataPlaneOptions {
   readonly reader: EndpointTableReader;
   /** Objectives and model rewrites of the pool. */
   readonly resources: ResourceStore;
+  /** Time between two scrapes of an endpoint, ms; absent = nothing is scraped. */
+  readonly scrapeIntervalMs?: number | undefined;
   readonly onFault: (error: unknown) => void;
   readonly warn: (warning: string) => void;
+  /** Requests wait in flow control, and the metrics of all endpoints are stale; told once a second. */
+  readonly onAllStale?: (endpoints: number) => void;
 }
 
 export interface DataPlane {
   readonly scheduler: Scheduler;
   readonly context: IngressContext;
+  /** null = the gate is off. */
+  readonly flow: FlowPort | null;
 }
+
+const RANDOM_32_BITS = 2 ** 32;
 
 /** @throws ConfigError when plugins refuse their parameters */
 export function createDataPlane(options: DataPlaneOptions): DataPlane {
   const { clock, config, flags, metrics, onFault, pool, reader, recorder, resources, warn } =
     options;
-  const scheduler = buildScheduler(config, {
+  const { flowControl, scheduler } = buildCore(config, {
     pool,
     clock,
-    random: new SeededRandom(randomInt(2 ** 32)),
+    random: new SeededRandom(randomInt(RANDOM_32_BITS)),
     recorder,
+    scrapeIntervalMs: options.scrapeIntervalMs,
     warn,
   });
   const parsers = buildParsers(config.parsers);
   for (const warning of parsers.warnings) warn(warning);
   const requestMetrics = new RequestMetrics(metrics);
   resources.onChange(({ modelNames }) => requestMetrics.exempt(modelNames));
-  const port = new InProcessSchedulerPort({
-    scheduler,
-    pool,
-    refresh: () => reader.refresh(pool),
-    onFault,
-  });
+  const refresh = (): number => reader.refresh(pool);
+  const now = (): number => performance.now();
+  const waitsForRoom = flowControl !== null;
+  const picks = new PickMeter({ pool, metrics, requestMetrics, now, waitsForRoom });
+  const own = { scheduler, pool, refresh, onFault, picks };
+  let flow: FlowPort | null = null;
+  if (flowControl !== null) {
+    const detector = config.saturationDetector ?? "";
+    const { poolName } = flags;
+    const meter = new FlowMetrics({ metrics, requestMetrics, poolName, detector });
+    const port = new FlowPort({
+      ...own,
+      settings: flowControl,
+      clock,
+      keepsScores: flags.emitEndpointScores,
+      meter,
+      now,
+      seed: randomInt(RANDOM_32_BITS),
+      ...(options.onAllStale === undefined ? {} : { onAllStale: options.onAllStale }),
+    });
+    metrics.onCollect(() => meter.collect(port));
+    resources.onChange(({ priorities }) => port.setPriorities(priorities));
+    flow = port;
+  }
   const context = new IngressContext({
-    port: new MeteredPort({ port, pool, metrics, requestMetrics, now: () => performance.now() }),
+    port: flow ?? new InProcessSchedulerPort(own),
     parsers,
     metrics: requestMetrics,
     clock,
@@ -83,7 +112,7 @@ export function createDataPlane(options: DataPlaneOptions): DataPlane {
     resources,
     onFault,
   });
-  return { scheduler, context };
+  return { scheduler, context, flow };
 }
 
 /** Takes ext_proc exchanges, and leaves the rest to others. */

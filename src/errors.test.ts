@@ -35,7 +35,14 @@ describe("the table", () => {
   test.each(rows)("%s tells a reason exactly when the request was dropped", (_, row) => {
     const reasons =
       row.http === 429 || row.http === 503
-        ? ["rejected-saturated", "rejected-shutting-down", "rejected-no-endpoints"]
+        ? [
+            "rejected-saturated",
+            "rejected-shutting-down",
+            "rejected-no-endpoints",
+            "rejected-ttl-expired",
+            "rejected-context-cancelled",
+            "evicted",
+          ]
         : [""];
     expect(reasons).toContain(row.dropped);
   });

@@ -5,6 +5,9 @@
  */
 import type { RejectReason } from "../scheduler/index.ts";
 
+/** Header that tells a client when to ask again, seconds; on every request that was dropped. */
+export const RETRY_AFTER_HEADER = "retry-after";
+
 /** Header that tells a client, and the gateway's access log, why a request was dropped. */
 export const DROPPED_REASON_HEADER = "x-llm-d-request-dropped-reason";
 
@@ -87,6 +90,69 @@ export const errors = {
     text: "failed to find target endpoint: no scheduling profile produced a result",
     dropped: "",
   },
+  EPP_FLOW_QUEUE_FULL: {
+    http: 429,
+    grpc: 8,
+    code: "ResourceExhausted",
+    text: "request rejected: the queue is at capacity",
+    dropped: "rejected-saturated",
+  },
+  EPP_FLOW_QUEUE_FULL_NO_ENDPOINTS: {
+    http: 503,
+    grpc: 14,
+    code: "ServiceUnavailable",
+    text: "no endpoints are available, and the queue is at capacity",
+    dropped: "rejected-no-endpoints",
+  },
+  EPP_FLOW_TTL_EXPIRED: {
+    http: 429,
+    grpc: 8,
+    code: "ResourceExhausted",
+    text: "request timed out in the queue",
+    dropped: "rejected-ttl-expired",
+  },
+  EPP_FLOW_TTL_EXPIRED_NO_ENDPOINTS: {
+    http: 503,
+    grpc: 14,
+    code: "ServiceUnavailable",
+    text: "request timed out in the queue, and no endpoints are available",
+    dropped: "rejected-no-endpoints",
+  },
+  EPP_FLOW_DISPLACED: {
+    http: 429,
+    grpc: 8,
+    code: "ResourceExhausted",
+    text: "request left the full queue to one of higher priority",
+    dropped: "rejected-saturated",
+  },
+  EPP_FLOW_CANCELED: {
+    http: 503,
+    grpc: 14,
+    code: "ServiceUnavailable",
+    text: "client disconnected while the request was queued",
+    dropped: "rejected-context-cancelled",
+  },
+  EPP_FLOW_EVICTED: {
+    http: 429,
+    grpc: 8,
+    code: "ResourceExhausted",
+    text: "request evicted by flow control",
+    dropped: "evicted",
+  },
+  EPP_FLOW_SHED: {
+    http: 429,
+    grpc: 8,
+    code: "ResourceExhausted",
+    text: "system saturated, sheddable request dropped",
+    dropped: "rejected-saturated",
+  },
+  EPP_FLOW_NOT_ADMITTED: {
+    http: 429,
+    grpc: 8,
+    code: "ResourceExhausted",
+    text: "request cannot be admitted",
+    dropped: "rejected-saturated",
+  },
   EPP_SHUTTING_DOWN: {
     http: 503,
     grpc: 14,
@@ -126,6 +192,16 @@ export const rejectionErrors: Readonly<Record<RejectReason, ErrorCode>> = {
   "filtered-by-labels": "EPP_SCHEDULER_NO_MATCHING_ENDPOINT",
   "filtered-by-load": "EPP_SCHEDULER_SATURATED",
   "no-profile": "EPP_SCHEDULER_NO_PROFILE",
+  "queue-full": "EPP_FLOW_QUEUE_FULL",
+  "queue-full-no-endpoints": "EPP_FLOW_QUEUE_FULL_NO_ENDPOINTS",
+  "queue-expired": "EPP_FLOW_TTL_EXPIRED",
+  "queue-expired-no-endpoints": "EPP_FLOW_TTL_EXPIRED_NO_ENDPOINTS",
+  displaced: "EPP_FLOW_DISPLACED",
+  canceled: "EPP_FLOW_CANCELED",
+  "shutting-down": "EPP_SHUTTING_DOWN",
+  evicted: "EPP_FLOW_EVICTED",
+  shed: "EPP_FLOW_SHED",
+  "not-admitted": "EPP_FLOW_NOT_ADMITTED",
 };
 
 /** Text of the immediate response: `inference error: <Code> - <text>`, the form upstream's users match on. */

@@ -98,7 +98,18 @@ describe("imports", () => {
 });
 
 describe("plugins", () => {
-  const folders = ["filters", "scorers", "pickers", "producers", "profile-handlers"];
+  const folders = [
+    "admitters",
+    "fairness-policies",
+    "filters",
+    "ordering-policies",
+    "pickers",
+    "producers",
+    "profile-handlers",
+    "saturation-detectors",
+    "scorers",
+    "usage-limit-policies",
+  ].filter((folder) => existsSync(join(root, "scheduler", folder)));
   const registered = new Set(definitions.map((definition) => definition.type));
 
   test("every plugin file is registered under its name, and every entry has its file", () => {

@@ -25,21 +25,15 @@ export interface Instance {
 /** Path of instances that stand nowhere in the document. */
 export const ADDED = "(default)";
 
-/** Saturation detector that upstream assumes; it is a filter too where a profile uses it. */
-export const DEFAULT_DETECTOR = "utilization-detector";
-
-/**
- * Types of flow control that upstream adds to every configuration. They decide nothing while flow control is off, so a
- * document that writes them down means nothing by it.
- */
-const WITHOUT_EFFECT: ReadonlySet<string> = new Set([
-  DEFAULT_DETECTOR,
-  "fcfs-ordering-policy",
-  "global-strict-fairness-policy",
-  "static-usage-limit-policy",
-]);
-
 const PROFILE_KINDS: readonly PluginKind[] = ["filter", "scorer", "picker"];
+
+/** Kinds that are referred to by a field of their own, in words. */
+const KIND_WORDS: Readonly<Partial<Record<PluginKind, string>>> = {
+  "ordering-policy": "an ordering policy",
+  "fairness-policy": "a fairness policy",
+  "usage-limit-policy": "a usage limit policy",
+  "saturation-detector": "a saturation detector",
+};
 
 const OUTER_WORDS: Readonly<Record<OuterKind, string>> = {
   parser: "parser",
@@ -57,8 +51,6 @@ export function fitsProfile(instance: Instance): boolean {
 }
 
 export class Instances {
-  /** Declared plugins without effect: name → type and path. */
-  readonly inert = new Map<string, { readonly type: string; readonly path: string }>();
   readonly #registries: Registries;
   readonly #options: ResolveOptions;
   readonly #report: Report;
@@ -132,11 +124,11 @@ export class Instances {
   }
 
   /** The instance of this name; when nobody declared it, one of the type of that name is added. */
-  ensure(name: string): Instance | null {
+  ensure(name: string, parameters: unknown = undefined): Instance | null {
     const known = this.#byName.get(name);
     if (known !== undefined) return known;
     if (this.#faulty.has(name)) return null;
-    return this.#declare(name, name, undefined, ADDED);
+    return this.#declare(name, name, parameters, ADDED);
   }
 
   /** The instance that a document refers to, or null after telling why there is none. */
@@ -157,6 +149,30 @@ export class Instances {
   }
 
   /**
+   * The plugin of a kind that a field refers to.
+   *
+   * @param ref absent or empty = `byDefault`, which is added when nobody declared it
+   * @param parameters of one that is added
+   * @returns its name, or null after telling why there is none
+   */
+  kindReference(
+    ref: string | null | undefined,
+    path: string,
+    kind: PluginKind,
+    byDefault: string,
+    parameters: unknown = undefined,
+  ): string | null {
+    const name = ref || byDefault;
+    const instance =
+      name === byDefault ? this.ensure(name, parameters) : this.reference(name, path);
+    if (instance === null) return null;
+    this.markUsed(instance);
+    if (hasKind(instance, kind)) return instance.name;
+    this.#report.problem(path, `plugin "${name}" is not ${KIND_WORDS[kind] ?? kind}`);
+    return null;
+  }
+
+  /**
    * The plugin of another layer that a document refers to.
    *
    * @param isAdded a type that nobody declared is added (as upstream does with parsers)
@@ -170,9 +186,9 @@ export class Instances {
     if (isAdded && ref && !this.#byName.has(ref)) {
       if (this.#registries.outer.get(ref)?.kind === kind) this.ensure(ref);
     }
-    const instance = this.inert.has(ref ?? "") ? undefined : this.reference(ref, path);
+    const instance = this.reference(ref, path);
     if (instance === null) return null;
-    if (instance?.outer?.kind !== kind) {
+    if (instance.outer?.kind !== kind) {
       this.#report.problem(path, `plugin "${ref}" is not a ${OUTER_WORDS[kind]}`);
       return null;
     }
@@ -181,7 +197,7 @@ export class Instances {
   }
 
   #isTaken(name: string): boolean {
-    return this.#byName.has(name) || this.#faulty.has(name) || this.inert.has(name);
+    return this.#byName.has(name) || this.#faulty.has(name);
   }
 
   #refuse(name: string | undefined): void {
@@ -221,11 +237,6 @@ export class Instances {
   }
 
   #refuseType(name: string, type: string, path: string): void {
-    if (WITHOUT_EFFECT.has(type)) {
-      this.inert.set(name, { type, path });
-      this.#report.warn(path, `${type} has no effect: this version has no flow control`);
-      return;
-    }
     const { outer, scheduling } = this.#registries;
     const known = [...scheduling.types(), ...outer.types()];
     this.#report.problem(

@@ -2,13 +2,7 @@
  * Scheduling profiles, their pickers, and the profile handler: references replaced by instances, defaults filled in.
  * @module
  */
-import {
-  DEFAULT_DETECTOR,
-  fitsProfile,
-  hasKind,
-  type Instance,
-  type Instances,
-} from "./instances.ts";
+import { fitsProfile, hasKind, type Instances } from "./instances.ts";
 import { listOf, parsePart, type Report } from "./report.ts";
 import type { ResolvedProfile } from "./resolved.ts";
 import { Profile, ProfileUse } from "./schema.ts";
@@ -74,7 +68,7 @@ class ProfileBuilder {
     uses.forEach((use, k) => {
       if (use === null) return;
       const usePath = `${path}.plugins[${k}]`;
-      const instance = this.#find(use.pluginRef, `${usePath}.pluginRef`);
+      const instance = this.#instances.reference(use.pluginRef, `${usePath}.pluginRef`);
       if (instance === null) return;
       if (seen.has(instance.name)) {
         this.#report.warn(`${usePath}.pluginRef`, `"${instance.name}" is used twice`);
@@ -119,13 +113,6 @@ class ProfileBuilder {
         `picker "${name}" is not used: "${this.#defaultPicker}" before it is the default profile's`,
       );
     }
-    for (const { path, type } of this.#instances.inert.values()) {
-      if (type !== DEFAULT_DETECTOR) continue;
-      this.#report.problem(
-        path,
-        `${type} would be a filter of the default profile, which this version does not support; write schedulingProfiles`,
-      );
-    }
     const uses = chosen.map(({ name }): ProfileUse => ({ pluginRef: name }));
     return this.profile("default", uses, "schedulingProfiles");
   }
@@ -141,15 +128,6 @@ class ProfileBuilder {
       );
     }
     this.#instances.markUsed(picker);
-  }
-
-  #find(ref: string | null | undefined, path: string): Instance | null {
-    const inert = this.#instances.inert.get(ref ?? "");
-    if (inert === undefined) return this.#instances.reference(ref, path);
-    if (inert.type === DEFAULT_DETECTOR) {
-      this.#report.problem(path, `${inert.type} as a filter is not supported by this version`);
-    } else this.#report.warn(path, `"${ref}" has no effect here`);
-    return null;
   }
 }
 

@@ -5,9 +5,10 @@
  *   envelope → gates → instances → profiles → handler → parsers, data layer → flow control → default producers → order
  * @module
  */
-import { checkFlowControl, resolveGates } from "./absent-features.ts";
 import { resolveDataLayer, resolveParsers } from "./data-layer.ts";
 import { addDefaultProducers, orderPlugins } from "./default-producers.ts";
+import { FLOW_CONTROL, resolveGates } from "./feature-gates.ts";
+import { resolveFlowControl } from "./flow-control.ts";
 import { fitsProfile, Instances } from "./instances.ts";
 import { resolveHandler, resolveProfiles } from "./profiles.ts";
 import type { Registries, ResolveOptions } from "./registries.ts";
@@ -51,7 +52,8 @@ export function resolveConfig(
   const { defaultParsers } = registries.outer;
   const parsers = resolveParsers(envelope, defaultParsers, instances, report);
   const dataLayer = resolveDataLayer(envelope.dataLayer, instances, report);
-  checkFlowControl(envelope, instances, report);
+  const isFlowControlOn = featureGates.get(FLOW_CONTROL) === true;
+  const flow = resolveFlowControl(envelope, isFlowControlOn, instances, report);
   addDefaultProducers(instances, report);
   const plugins = orderPlugins(instances, report);
   remarkOnUnused(instances, report);
@@ -65,6 +67,7 @@ export function resolveConfig(
       profileHandler,
       parsers,
       dataLayer,
+      ...flow,
       warnings: report.warnings,
     }),
   };

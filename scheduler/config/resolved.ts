@@ -40,6 +40,34 @@ export interface OuterPlugin {
   readonly path: string;
 }
 
+/** Bounds and policies of a band of flow control, as BandSettings; policies are instance names. */
+export interface ResolvedBand {
+  readonly priority: number;
+  readonly maxBytes: number;
+  readonly maxRequests: number;
+  readonly maxRequestsPerFlow: number;
+  readonly requestTtlMs: number | null;
+  readonly ordering: string;
+  readonly fairness: string;
+}
+
+/** As FlowControlSettings; policies are instance names. */
+export interface ResolvedFlowControl {
+  readonly maxBytes: number;
+  readonly maxRequests: number;
+  readonly requestTtlMs: number;
+  readonly noEndpointTtlMs: number;
+  readonly bands: readonly ResolvedBand[];
+  readonly defaultBand: ResolvedBand;
+  readonly negativeBand: ResolvedBand;
+  readonly usageLimits: string;
+  readonly maxFlows: number;
+  readonly maxBypass: number;
+  readonly displaceLowerPriority: boolean;
+  readonly activeBandsOnly: boolean;
+  readonly eviction: boolean;
+}
+
 export interface ResolvedConfig {
   readonly featureGates: ReadonlyMap<string, boolean>;
   /** Scheduling plugins in order of creation: a producer stands before its consumers. */
@@ -52,6 +80,10 @@ export interface ResolvedConfig {
     readonly discovery: OuterPlugin | null;
     readonly sources: readonly { source: OuterPlugin; extractors: readonly OuterPlugin[] }[];
   };
+  /** Instance name of the detector that flow control, or without it the shedding of negative priorities, asks; null = nothing is shed. */
+  readonly saturationDetector: string | null;
+  /** null = the gate is off. */
+  readonly flowControl: ResolvedFlowControl | null;
   /** Remarks for the operator, each starting with the path of the field. */
   readonly warnings: readonly string[];
 }

@@ -86,7 +86,12 @@ const PriorityBand = z.strictObject({
   maxRequests: quantity.nullish(),
   fairnessPolicyRef: z.string().nullish(),
   orderingPolicyRef: z.string().nullish(),
+  /** Ours. */
+  requestTTL: z.string().nullish(),
+  maxRequestsPerFlow: quantity.nullish(),
 });
+
+export type PriorityBand = z.infer<typeof PriorityBand>;
 
 export const FlowControl = z.strictObject({
   maxBytes: quantity.nullish(),
@@ -99,4 +104,11 @@ export const FlowControl = z.strictObject({
   usageLimitPolicyPluginRef: z.string().nullish(),
   saturationDetector: Reference.nullish(),
   enableEviction: z.boolean().nullish(),
+  /** Ours, from here on. */
+  maxFlows: z.number().int().min(1).nullish(),
+  maxBypass: z.number().int().min(0).nullish(),
+  displaceLowerPriority: z.boolean().nullish(),
+  activeBandsOnly: z.boolean().nullish(),
 });
+
+export type FlowControl = z.infer<typeof FlowControl>;

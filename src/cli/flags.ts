@@ -4,9 +4,8 @@
  * @module
  */
 import { getCiphers } from "node:tls";
-import { didYouMean } from "../../scheduler/index.ts";
+import { didYouMean, parseBoolean, parseDurationMs, parseQuantity } from "../../scheduler/index.ts";
 import { SCRAPE_INTERVAL_MS_MIN } from "../../scrapers/index.ts";
-import { parseBoolean, parseDurationMs, parseQuantity } from "../config/quantity.ts";
 import { type FlagDefinition, type FlagName, flagTable } from "./flag-table.ts";
 
 /** What the application reads; units in the names. */

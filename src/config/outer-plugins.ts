@@ -4,10 +4,13 @@
  * @module
  */
 import { z } from "zod";
-import type { OuterDefinition, OuterRegistry } from "../../scheduler/index.ts";
+import {
+  type OuterDefinition,
+  type OuterRegistry,
+  parseDurationMs,
+} from "../../scheduler/index.ts";
 import { SCRAPE_INTERVAL_MS_MAX, SCRAPE_INTERVAL_MS_MIN } from "../../scrapers/index.ts";
 import { parseMetricSpec } from "./metric-spec.ts";
-import { parseDurationMs } from "./quantity.ts";
 
 /** Go duration as text → milliseconds. */
 const scrapeIntervalMs = z.string().transform((text, context) => {

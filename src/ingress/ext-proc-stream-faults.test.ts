@@ -231,7 +231,7 @@ describe("large things", () => {
     const submit = port.submit.bind(port);
     port.submit = (request, subset, sink) => {
       hashes.push(request.blockHashes);
-      submit(request, subset, sink);
+      return submit(request, subset, sink);
     };
     const body = chatBody(2 * MIB);
     const whole = open().requestHeaders(post(CHAT)).requestBody(body, true);
@@ -279,7 +279,7 @@ describe("large things", () => {
         hashPlans: port.hashPlans,
         submit: (...args) => {
           if (isBroken) throw new Error("broken");
-          port.submit(...args);
+          return port.submit(...args);
         },
         complete: (...args) => port.complete(...args),
       }),
@@ -345,7 +345,7 @@ describe("large things", () => {
     const submit = port.submit.bind(port);
     port.submit = (request, subset, sink) => {
       seen.push(request.id, request.objective, request.fairnessId);
-      submit(request, subset, sink);
+      return submit(request, subset, sink);
     };
     const long = "i".repeat(60_000);
     open().requestHeaders(
@@ -665,6 +665,7 @@ describe("faults of ours", () => {
           sink.onOutcome(outcome);
           if (isBroken) throw fault;
         },
+        onEvict: () => {},
       } satisfies OutcomeSink);
     const exchange = open().requestHeaders(post(CHAT), true);
     expect(exchange.replies()).toEqual([]);

@@ -186,7 +186,7 @@ describe("objectives and rewrite rules", () => {
         const submit = port.submit.bind(port);
         port.submit = (request, subset, sink) => {
           requests.push(request);
-          submit(request, subset, sink);
+          return submit(request, subset, sink);
         };
         return port;
       },

@@ -63,13 +63,16 @@ import { writeRejection } from "./rejection.ts";
 import { type Refusal, requestFacts } from "./request-facts.ts";
 import { RequestHeaders } from "./request-headers.ts";
 import { ResponseHalf } from "./response-half.ts";
-import type { OutcomeSink } from "./scheduler-port.ts";
+import type { OutcomeSink, Waiting } from "./scheduler-port.ts";
 import { subsetHintOf } from "./subset-hint.ts";
 import { GrpcStatus, type GrpcStream, type GrpcStreamHandler } from "./transport.ts";
 
 type RequestPhase = "idle" | "gathering" | "submitted" | "passing";
 /** What has ended the request, as far as it has come. */
 type RequestEnd = "open" | "headers" | "body" | "trailers";
+
+/** Of a dropped request whose place in a queue nobody knows. */
+const DEFAULT_RETRY_AFTER_SECONDS = 1;
 
 const NO_MUTATION = { set: [], remove: [] } as const;
 /** A body that no parser reads is passed on once this much has come, so that uploads are not held back. */
@@ -99,6 +102,8 @@ export class ExtProcStream implements GrpcStreamHandler, OutcomeSink, LongWorkOw
   /** Header reply that leaves before the pick is made. */
   #areHeadersAnswered = false;
   #isSubmitting = false;
+  /** The submission, while its outcome is waited for. */
+  #waiting: Waiting | null = null;
   /** Replies due for chunks that came while the outcome was waited for. */
   #chunksToAnswer = 0;
   #labels: RequestLabels | null = null;
@@ -145,6 +150,7 @@ export class ExtProcStream implements GrpcStreamHandler, OutcomeSink, LongWorkOw
   }
 
   onOutcome(outcome: Outcome): void {
+    this.#waiting = null;
     if (this.#isFinished) {
       // The client left while the request waited: what was reserved goes straight back.
       if (outcome.kind === "picked") this.#context.port.complete(outcome, "client-disconnect");
@@ -160,6 +166,12 @@ export class ExtProcStream implements GrpcStreamHandler, OutcomeSink, LongWorkOw
       this.#onFault(error);
     }
     this.#context.reply.flush(this.#stream);
+  }
+
+  /** An answer that has begun is broken off by the gateway; one that is complete stays. */
+  onEvict(): void {
+    if (this.#isFinished || this.#response.isDone) return;
+    this.#reject("EPP_FLOW_EVICTED", "", DEFAULT_RETRY_AFTER_SECONDS, "evicted");
   }
 
   // ── messages ────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -394,7 +406,7 @@ export class ExtProcStream implements GrpcStreamHandler, OutcomeSink, LongWorkOw
     const subset = this.#subset;
     this.#subset = null;
     this.#isSubmitting = true;
-    port.submit(request, subset, this);
+    this.#waiting = port.submit(request, subset, this);
     this.#isSubmitting = false;
   }
 
@@ -421,7 +433,7 @@ export class ExtProcStream implements GrpcStreamHandler, OutcomeSink, LongWorkOw
 
   #onOutcome(outcome: Outcome): void {
     if (outcome.kind === "rejected") {
-      this.#reject(rejectionErrors[outcome.reason]);
+      this.#reject(rejectionErrors[outcome.reason], "", outcome.retryAfterSeconds);
       return;
     }
     this.#response.begin(outcome, this.#labels!);
@@ -482,13 +494,19 @@ export class ExtProcStream implements GrpcStreamHandler, OutcomeSink, LongWorkOw
 
   // ── ends ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-  #reject(code: ErrorCode, detail = ""): void {
+  #reject(
+    code: ErrorCode,
+    detail = "",
+    retryAfterSeconds = DEFAULT_RETRY_AFTER_SECONDS,
+    cause: EndCause = "error",
+  ): void {
     const { errorFormat, metrics, reply } = this.#context;
     metrics.rejected(this.#labels, errors[code].code);
     // Replies of this burst that are not on the wire stay in front: the gateway takes them in order.
-    writeRejection(reply.writer, code, detail, this.#headers, errorFormat);
+    const refusal = { code, detail, retryAfterSeconds };
+    writeRejection(reply.writer, refusal, this.#headers, errorFormat);
     reply.flush(this.#stream);
-    this.#finish("error");
+    this.#finish(cause);
     this.#stream.end();
   }
 
@@ -522,6 +540,8 @@ export class ExtProcStream implements GrpcStreamHandler, OutcomeSink, LongWorkOw
   #finish(cause: EndCause): void {
     if (this.#isFinished) return;
     this.#isFinished = true;
+    this.#waiting?.cancel();
+    this.#waiting = null;
     this.#letGo();
     this.#frames.reset();
     this.#response.abandon(cause);

@@ -28,7 +28,10 @@ function refusal(errorFormat: ErrorFormat, path: string, headers: HeaderPairs) {
 }
 
 const CHAT = "/v1/chat/completions";
-const REASON = { "x-llm-d-request-dropped-reason": "rejected-no-endpoints" };
+const REASON = {
+  "x-llm-d-request-dropped-reason": "rejected-no-endpoints",
+  "retry-after": "1",
+};
 const JSON_HEADERS = { ...REASON, "content-type": "application/json" };
 const OPENAI = { message: TEXT, type: "server_error", code: "EPP_POOL_NO_ENDPOINTS", param: null };
 const SDK: HeaderPairs = [["accept", "application/json"]];

@@ -17,6 +17,7 @@ import {
   errors,
   errorText,
   errorTypes,
+  RETRY_AFTER_HEADER,
 } from "../errors.ts";
 import { hasSuffix, normalizePath } from "../request/parsers/path.ts";
 import type { RequestHeaders } from "./request-headers.ts";
@@ -26,6 +27,14 @@ export type ErrorFormat = "auto" | "text" | "json";
 
 const ANTHROPIC_PATHS = ["messages", "messages/count_tokens"] as const;
 
+/** What a client is told. */
+export interface RejectionFacts {
+  readonly code: ErrorCode;
+  readonly detail: string;
+  /** Told where a request was dropped, which may do better then. */
+  readonly retryAfterSeconds: number;
+}
+
 /**
  * Writes the refusal of a request.
  *
@@ -33,8 +42,7 @@ const ANTHROPIC_PATHS = ["messages", "messages/count_tokens"] as const;
  */
 export function writeRejection(
   w: Writer,
-  code: ErrorCode,
-  detail: string,
+  { code, detail, retryAfterSeconds }: RejectionFacts,
   headers: RequestHeaders | null,
   format: ErrorFormat,
 ): void {
@@ -46,7 +54,7 @@ export function writeRejection(
   writeImmediateReply(
     w,
     row.http,
-    rejectionHeaders(row, isJson === true),
+    rejectionHeaders(row, retryAfterSeconds, isJson === true),
     Buffer.from(body),
     isGrpc ? row.grpc : -1,
     row.dropped,
@@ -54,9 +62,15 @@ export function writeRejection(
 }
 
 /** Every header of a refusal, names and values in turn. */
-function rejectionHeaders(row: ErrorRow, isJson: boolean): readonly string[] {
+function rejectionHeaders(
+  row: ErrorRow,
+  retryAfterSeconds: number,
+  isJson: boolean,
+): readonly string[] {
   const set: string[] = [];
-  if (row.dropped !== "") set.push(DROPPED_REASON_HEADER, row.dropped);
+  if (row.dropped !== "") {
+    set.push(DROPPED_REASON_HEADER, row.dropped, RETRY_AFTER_HEADER, String(retryAfterSeconds));
+  }
   if (isJson) set.push("content-type", "application/json");
   return set;
 }

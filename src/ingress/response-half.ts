@@ -43,6 +43,11 @@ export class ResponseHalf {
     return this.#phase !== "idle";
   }
 
+  /** The answer is complete. */
+  get isDone(): boolean {
+    return this.#phase === "done";
+  }
+
   /** Takes over the flight that the answer belongs to. */
   begin(flight: Flight, labels: RequestLabels): void {
     this.#flight = flight;

@@ -26,6 +26,7 @@ function setup(endpoints = 2, refresh = () => {}) {
         log.push(outcome.kind);
         outcomes.push(outcome);
       },
+      onEvict: () => {},
     });
     expect(outcomes.length).toBe(1);
     return outcomes[0]!;

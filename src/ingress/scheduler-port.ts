@@ -20,12 +20,30 @@ import type {
  */
 export interface OutcomeSink {
   onOutcome(outcome: Outcome): void;
+  /**
+   * The flight is to end for a more important request, unless its answer is complete. In a turn of its own; complete() is
+   * to follow, now or at the end of the exchange.
+   */
+  onEvict(): void;
+}
+
+/** A submission whose outcome is to come. */
+export interface Waiting {
+  /** Nobody waits for it any more. */
+  cancel(): void;
+}
+
+/** Told of every pick: one at a time, `begin` and `end` in turn. */
+export interface PickObserver {
+  begin(): void;
+  end(request: InferenceRequest, outcome: Outcome): void;
 }
 
 export interface SchedulerPort {
   /** Block sizes that prompts are hashed with, in the order of `request.blockHashes`. */
   readonly hashPlans: readonly HashPlan[];
-  submit(request: InferenceRequest, subset: SubsetHint | null, sink: OutcomeSink): void;
+  /** @returns null when the sink has been told already */
+  submit(request: InferenceRequest, subset: SubsetHint | null, sink: OutcomeSink): Waiting | null;
   /** First byte of the response was seen. */
   firstToken(flight: Flight): void;
   /** The exchange is over; idempotent. */
@@ -41,22 +59,21 @@ export interface InProcessPortOptions {
   readonly refresh: () => void;
   /** A plugin or the scheduler has thrown: a pick was replaced by a plain one, another call was cut short. */
   readonly onFault: (error: unknown) => void;
+  readonly picks?: PickObserver;
 }
 
-/** SchedulerPort as a function call. */
-export class InProcessSchedulerPort implements SchedulerPort {
+/** Source of outcomes that no plugin's fault can break. */
+export class SafePicks {
   readonly #options: InProcessPortOptions;
 
   constructor(options: InProcessPortOptions) {
     this.#options = options;
   }
 
-  get hashPlans(): readonly HashPlan[] {
-    return this.#options.scheduler.hashPlans;
-  }
-
-  submit(request: InferenceRequest, subset: SubsetHint | null, sink: OutcomeSink): void {
-    const { scheduler, refresh, onFault } = this.#options;
+  /** Takes scraped rows over; then score, pick and account as one step. */
+  pick(request: InferenceRequest, subset: SubsetHint | null): Outcome {
+    const { onFault, picks, refresh, scheduler } = this.#options;
+    picks?.begin();
     let outcome: Outcome;
     try {
       refresh();
@@ -66,7 +83,33 @@ export class InProcessSchedulerPort implements SchedulerPort {
       onFault(error);
       outcome = scheduler.scheduleFallback(request, subset);
     }
-    sink.onOutcome(outcome);
+    picks?.end(request, outcome);
+    return outcome;
+  }
+
+  /** A pick for which no plugin is asked. */
+  plain(request: InferenceRequest, subset: SubsetHint | null): Outcome {
+    return this.#options.scheduler.scheduleFallback(request, subset);
+  }
+}
+
+/** SchedulerPort as a function call. */
+export class InProcessSchedulerPort implements SchedulerPort {
+  readonly #options: InProcessPortOptions;
+  readonly #picks: SafePicks;
+
+  constructor(options: InProcessPortOptions) {
+    this.#options = options;
+    this.#picks = new SafePicks(options);
+  }
+
+  get hashPlans(): readonly HashPlan[] {
+    return this.#options.scheduler.hashPlans;
+  }
+
+  submit(request: InferenceRequest, subset: SubsetHint | null, sink: OutcomeSink): null {
+    sink.onOutcome(this.#picks.pick(request, subset));
+    return null;
   }
 
   firstToken(flight: Flight): void {

@@ -18,6 +18,12 @@ const B_PROC = [
 ];
 // 32778 is what upstream has.
 const B_RESP = [1, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192, 16_384, 32_778, 65_536];
+const B_QUEUE = [
+  0.0001, 0.0005, 0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60,
+];
+const B_REVOKE = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
+const FLOW = ["fairness_id", "priority", "inference_pool", ...M];
+const OF_OUTCOME = ["fairness_id", "priority", "outcome", "inference_pool", ...M];
 const B_REQ = Array.from({ length: 25 }, (_, k) => 64 * 2 ** k);
 
 type Upstream = readonly [
@@ -106,6 +112,55 @@ const UPSTREAM: readonly Upstream[] = [
     "inference_extension_prefix_indexer_size",
     [],
   ],
+  // 03-flow-control.md, section 17.
+  ...(
+    [
+      ["request_queue_duration_seconds", "histogram", OF_OUTCOME, B_QUEUE],
+      ["dispatch_cycle_duration_seconds", "histogram", [], B_FAST],
+      [
+        "request_enqueue_duration_seconds",
+        "histogram",
+        ["fairness_id", "priority", "outcome"],
+        B_FAST,
+      ],
+      ["queue_size", "gauge", FLOW, null],
+      ["queue_bytes", "gauge", FLOW, null],
+      ["pool_saturation", "gauge", ["inference_pool", "stage"], null],
+    ] as const
+  ).map(
+    ([name, type, labels, buckets]): Upstream => [
+      `flow_control_${name}`,
+      type,
+      labels,
+      buckets,
+      `inference_extension_flow_control_${name}`,
+      labels,
+    ],
+  ),
+  ...(
+    [
+      ["stale_endpoints", "gauge", ["detector"], null],
+      ["capacity_utilization_requests", "gauge", ["priority", "inference_pool"], null],
+      ["capacity_utilization_bytes", "gauge", ["priority", "inference_pool"], null],
+      ["global_capacity_utilization_requests", "gauge", ["inference_pool"], null],
+      ["global_capacity_utilization_bytes", "gauge", ["inference_pool"], null],
+      ["requests_total", "counter", ["outcome", "priority", "inference_pool"], null],
+      ["revocations_issued_total", "counter", ["priority", "inference_pool"], null],
+      ["revocations_total", "counter", ["outcome", "inference_pool"], null],
+      ["reclaim_target", "gauge", ["inference_pool"], null],
+      ["pending_reclaim", "gauge", ["inference_pool"], null],
+      ["revocation_confirmation_seconds", "histogram", ["inference_pool"], B_REVOKE],
+    ] as const
+  ).map(
+    ([name, type, labels, buckets]): Upstream => [
+      `flow_control_${name}`,
+      type,
+      labels,
+      buckets,
+      "",
+      [],
+    ],
+  ),
 ];
 
 describe("upstream's families", () => {

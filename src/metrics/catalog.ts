@@ -58,6 +58,12 @@ const PICK_BUCKETS = [
   1e-6, 2e-6, 5e-6, 1e-5, 2e-5, 5e-5, 1e-4, 2e-4, 5e-4, 1e-3, 2e-3, 5e-3, 1e-2, 5e-2,
 ];
 
+const QUEUE_BUCKETS = [
+  0.0001, 0.0005, 0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60,
+];
+const REVOCATION_BUCKETS = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
+const FLOW = ["fairness_id", "priority", "inference_pool", ...M] as const;
+
 export const catalog = {
   requestTotal: {
     name: "llm_d_epp_request_total",
@@ -220,6 +226,127 @@ export const catalog = {
     help: "Entries of the prefix index.",
     labels: ["plugin_name", "plugin_type"],
     twin: { name: "inference_extension_prefix_indexer_size", labels: [] },
+  },
+  flowQueueDuration: {
+    name: "llm_d_epp_flow_control_request_queue_duration_seconds",
+    type: "histogram",
+    help: "From the arrival at flow control to the end of the wait, by outcome.",
+    labels: ["fairness_id", "priority", "outcome", "inference_pool", ...M],
+    buckets: QUEUE_BUCKETS,
+    twin: {
+      name: "inference_extension_flow_control_request_queue_duration_seconds",
+      labels: ["fairness_id", "priority", "outcome", "inference_pool", ...M],
+    },
+  },
+  flowCycleDuration: {
+    name: "llm_d_epp_flow_control_dispatch_cycle_duration_seconds",
+    type: "histogram",
+    help: "Duration of a look at what is queued.",
+    labels: [],
+    buckets: FAST_BUCKETS,
+    twin: { name: "inference_extension_flow_control_dispatch_cycle_duration_seconds", labels: [] },
+  },
+  flowEnqueueDuration: {
+    name: "llm_d_epp_flow_control_request_enqueue_duration_seconds",
+    type: "histogram",
+    help: "Time to take a request in or to refuse it.",
+    labels: ["fairness_id", "priority", "outcome"],
+    buckets: FAST_BUCKETS,
+    twin: {
+      name: "inference_extension_flow_control_request_enqueue_duration_seconds",
+      labels: ["fairness_id", "priority", "outcome"],
+    },
+  },
+  flowQueueSize: {
+    name: "llm_d_epp_flow_control_queue_size",
+    type: "gauge",
+    help: "Requests that wait in flow control.",
+    labels: FLOW,
+    twin: { name: "inference_extension_flow_control_queue_size", labels: FLOW },
+  },
+  flowQueueBytes: {
+    name: "llm_d_epp_flow_control_queue_bytes",
+    type: "gauge",
+    help: "Bytes of the requests that wait in flow control.",
+    labels: FLOW,
+    twin: { name: "inference_extension_flow_control_queue_bytes", labels: FLOW },
+  },
+  flowPoolSaturation: {
+    name: "llm_d_epp_flow_control_pool_saturation",
+    type: "gauge",
+    help: "Saturation of the pool when flow control last looked, by stage; 1 = full.",
+    labels: ["inference_pool", "stage"],
+    twin: {
+      name: "inference_extension_flow_control_pool_saturation",
+      labels: ["inference_pool", "stage"],
+    },
+  },
+  flowStaleEndpoints: {
+    name: "llm_d_epp_flow_control_stale_endpoints",
+    type: "gauge",
+    help: "Endpoints whose metrics are too old for the saturation detector.",
+    labels: ["detector"],
+  },
+  flowCapacityRequests: {
+    name: "llm_d_epp_flow_control_capacity_utilization_requests",
+    type: "gauge",
+    help: "Waiting requests of a priority band as a share of its bound.",
+    labels: ["priority", "inference_pool"],
+  },
+  flowCapacityBytes: {
+    name: "llm_d_epp_flow_control_capacity_utilization_bytes",
+    type: "gauge",
+    help: "Waiting bytes of a priority band as a share of its bound.",
+    labels: ["priority", "inference_pool"],
+  },
+  flowGlobalCapacityRequests: {
+    name: "llm_d_epp_flow_control_global_capacity_utilization_requests",
+    type: "gauge",
+    help: "Waiting requests as a share of the bound over all bands; absent without one.",
+    labels: ["inference_pool"],
+  },
+  flowGlobalCapacityBytes: {
+    name: "llm_d_epp_flow_control_global_capacity_utilization_bytes",
+    type: "gauge",
+    help: "Waiting bytes as a share of the bound over all bands; absent without one.",
+    labels: ["inference_pool"],
+  },
+  flowRequests: {
+    name: "llm_d_epp_flow_control_requests_total",
+    type: "counter",
+    help: "Requests whose wait is over, by outcome.",
+    labels: ["outcome", "priority", "inference_pool"],
+  },
+  flowRevocationsIssued: {
+    name: "llm_d_epp_flow_control_revocations_issued_total",
+    type: "counter",
+    help: "Running requests that were asked to end, by the priority that needed the room.",
+    labels: ["priority", "inference_pool"],
+  },
+  flowRevocations: {
+    name: "llm_d_epp_flow_control_revocations_total",
+    type: "counter",
+    help: "Running requests that were asked to end, by whether they did in time.",
+    labels: ["outcome", "inference_pool"],
+  },
+  flowReclaimTarget: {
+    name: "llm_d_epp_flow_control_reclaim_target",
+    type: "gauge",
+    help: "Saturation that the last decision to end running requests wanted to free.",
+    labels: ["inference_pool"],
+  },
+  flowPendingReclaim: {
+    name: "llm_d_epp_flow_control_pending_reclaim",
+    type: "gauge",
+    help: "Saturation that requests which are asked to end are still to free.",
+    labels: ["inference_pool"],
+  },
+  flowRevocationConfirmation: {
+    name: "llm_d_epp_flow_control_revocation_confirmation_seconds",
+    type: "histogram",
+    help: "From asking a running request to end until it has.",
+    labels: ["inference_pool"],
+    buckets: REVOCATION_BUCKETS,
   },
   pickDuration: {
     name: "endpoint_picker_pick_duration_seconds",

@@ -115,6 +115,11 @@ export class Family {
     if (this.definition.labels.length === 0) this.row();
   }
 
+  /** Sets all rows of a gauge that is filled anew at each scrape to 0; the series stay. */
+  zero(): void {
+    this.#values.fill(0);
+  }
+
   /** The family, and its deprecated twin where it has one. */
   blocks(): ExpositionBlock[] {
     const { name, help, labels, twin } = this.definition;

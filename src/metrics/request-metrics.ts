@@ -11,6 +11,13 @@ import { OTHER, type Row } from "./registry.ts";
 /** Combinations remembered; beyond this the memory is emptied, the series stay. */
 const COMBINATIONS_MAX = 4096;
 
+/** Rows of flow control, made when it first sees the combination. */
+export interface FlowRows {
+  readonly enqueued: Row;
+  readonly dispatched: Row;
+  readonly dispatchedDuration: Row;
+}
+
 /** Rows of one combination of model, target, fairness id and priority. */
 export interface RequestLabels {
   readonly values: readonly [string, string, string, string];
@@ -22,6 +29,7 @@ export interface RequestLabels {
   readonly running: Row;
   readonly ttftStreaming: Row;
   readonly ttftWhole: Row;
+  flow: FlowRows | null;
 }
 
 const NO_LABELS = ["", "", "", "0"] as const;
@@ -89,6 +97,7 @@ export class RequestMetrics {
       running: families.requestRunning.row(...values),
       ttftStreaming: families.requestTtft.row(...values, "true"),
       ttftWhole: families.requestTtft.row(...values, "false"),
+      flow: null,
     };
     this.#known.set(key, labels);
     return labels;

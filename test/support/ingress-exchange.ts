@@ -13,7 +13,11 @@ import {
   type IngressLimits,
   type IngressOptions,
 } from "../../src/ingress/ingress-context.ts";
-import { InProcessSchedulerPort, type SchedulerPort } from "../../src/ingress/scheduler-port.ts";
+import {
+  InProcessSchedulerPort,
+  type SchedulerPort,
+  type Waiting,
+} from "../../src/ingress/scheduler-port.ts";
 import type { GrpcStream } from "../../src/ingress/transport.ts";
 import { Metrics } from "../../src/metrics/metrics.ts";
 import { RequestMetrics } from "../../src/metrics/request-metrics.ts";
@@ -391,11 +395,13 @@ export function ingressSetup(options: IngressSetupOptions = {}): IngressSetup {
 class WatchedPort implements SchedulerPort {
   readonly #port: SchedulerPort;
   readonly #isHolding: boolean;
-  readonly #waiting: (() => void)[] = [];
+  readonly #waiting: (() => unknown)[] = [];
   /** `first` for first bytes, and the causes of ends. */
   readonly calls: string[] = [];
   /** Outcomes that were flights. */
   picks = 0;
+  /** Submissions that nobody waits for any more. */
+  cancels = 0;
 
   constructor(port: SchedulerPort, isHolding: boolean) {
     this.#port = port;
@@ -406,14 +412,20 @@ class WatchedPort implements SchedulerPort {
     return this.#port.hashPlans;
   }
 
-  submit(...[request, subset, sink]: Parameters<SchedulerPort["submit"]>): void {
+  submit(...[request, subset, sink]: Parameters<SchedulerPort["submit"]>): Waiting | null {
     const onOutcome = (outcome: Outcome) => {
       if (outcome.kind === "picked") this.picks++;
       sink.onOutcome(outcome);
     };
-    const pick = () => this.#port.submit(request, subset, { onOutcome });
-    if (this.#isHolding) this.#waiting.push(pick);
-    else pick();
+    const watched = { onOutcome, onEvict: () => sink.onEvict() };
+    const pick = () => this.#port.submit(request, subset, watched);
+    if (!this.#isHolding) return pick();
+    this.#waiting.push(pick);
+    return {
+      cancel: () => {
+        this.cancels++;
+      },
+    };
   }
 
   /** Gives all outcomes that were kept back. */

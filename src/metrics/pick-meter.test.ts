@@ -1,32 +1,34 @@
 import { expect, test } from "vitest";
-import type { Outcome } from "../../scheduler/index.ts";
+import { type Outcome, REJECTIONS } from "../../scheduler/index.ts";
 import { histogramOf, parseExposition, sumOf } from "../../test/support/exposition.ts";
 import { endpointMetadata, requestOf, schedulerOf } from "../../test/support/scheduler-setup.ts";
 import { InProcessSchedulerPort } from "../ingress/scheduler-port.ts";
-import { MeteredPort } from "./metered-port.ts";
 import { Metrics } from "./metrics.ts";
+import { PickMeter } from "./pick-meter.ts";
 import { RequestMetrics } from "./request-metrics.ts";
 
-function setup() {
+function setup(waitsForRoom = false) {
   const { pool, scheduler } = schedulerOf();
   const metrics = new Metrics();
   let nowMs = 0;
-  const port = new MeteredPort({
-    port: new InProcessSchedulerPort({
-      scheduler,
-      pool,
-      // A pick that takes 3 us, of which nothing is spent before or after.
-      refresh: () => {
-        nowMs += 0.003;
-      },
-      onFault: (error) => {
-        throw error;
-      },
-    }),
+  const picks = new PickMeter({
     pool,
     metrics,
     requestMetrics: new RequestMetrics(metrics),
     now: () => nowMs,
+    waitsForRoom,
+  });
+  const port = new InProcessSchedulerPort({
+    scheduler,
+    pool,
+    // A pick that takes 3 us, of which nothing is spent before or after.
+    refresh: () => {
+      nowMs += 0.003;
+    },
+    onFault: (error) => {
+      throw error;
+    },
+    picks,
   });
   const submit = (model: string): Outcome => {
     let outcome: Outcome | undefined;
@@ -36,11 +38,12 @@ function setup() {
         nowMs += 1000; // what becomes of the outcome is not part of the pick
         outcome = told;
       },
+      onEvict: () => {},
     });
     return outcome!;
   };
   const samples = async () => parseExposition(await metrics.render());
-  return { pool, port, samples, scheduler, submit };
+  return { picks, pool, samples, scheduler, submit };
 }
 
 test("a pick is counted with its endpoint, and timed up to its outcome", async () => {
@@ -83,16 +86,17 @@ test("a pick that fails is counted without an endpoint", async () => {
   ).toBe(1);
 });
 
-test("everything else goes to the port behind it", () => {
-  const { pool, port, scheduler, submit } = setup();
-  pool.upsert(endpointMetadata(0));
-  expect(port.hashPlans).toBe(scheduler.hashPlans);
-  const flight = submit("m");
-  if (flight.kind !== "picked") throw new Error("nothing was picked");
-  expect(Object.keys(port.lastScores())).toEqual(["10.0.0.0:8000"]);
-  expect(scheduler.openFlights).toBe(1);
-  port.firstToken(flight);
-  expect(flight.state).toBe("streaming");
-  port.complete(flight, "natural");
-  expect(scheduler.openFlights).toBe(0);
+test("where requests wait for room, a try without room is timed and is no failure", async () => {
+  for (const [waitsForRoom, failures] of [
+    [false, 1],
+    [true, 0],
+  ] as const) {
+    const { picks, samples, scheduler } = setup(waitsForRoom);
+    const request = requestOf(scheduler, [1], { model: "m" });
+    picks.begin();
+    picks.end(request, REJECTIONS["filtered-by-load"]);
+    const page = await samples();
+    expect(sumOf(page, "llm_d_epp_scheduler_attempts_total", {})).toBe(failures);
+    expect(histogramOf(page, "endpoint_picker_pick_duration_seconds")!.count).toBe(1);
+  }
 });
