@@ -175,6 +175,7 @@ export class FlowController implements FlowControl {
     const wasFirstInLine = ticket.overtakenBy >= 0;
     this.#abandon(ticket, nowMs);
     ticket.state = "ended";
+    ticket.outcome = REJECTIONS.canceled;
     ticket.waitedMs = nowMs - ticket.enqueuedAtMs;
     this.#observer?.finished(ticket, "EvictedContextCancelled", ticket.waitedMs);
     // Whoever stood behind it may go now, and so may lower bands when nobody is left who was not tried.
@@ -443,8 +444,8 @@ export class FlowController implements FlowControl {
 
   /** Asks running requests to end for the highest of the held bands, from `held` on, that outranks them. */
   #reclaim(held: Band, saturation: number, nowMs: number): void {
-    if (this.#deadlines.isPoolEmpty || this.#running === 0) return;
     this.#eviction.tick(nowMs);
+    if (this.#deadlines.isPoolEmpty) return;
     const { victim } = this.#eviction;
     if (victim === null) return;
     for (const { ceiling, priority, requests } of this.#bands.sorted) {

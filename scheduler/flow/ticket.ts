@@ -38,7 +38,7 @@ export class Ticket implements FlowItem {
   readonly sequence: number;
   readonly uncachedPromptTokens: number;
   state: TicketState = "queued";
-  /** Set when it is known, by submit() or later; null while it waits, and after cancel(). */
+  /** Set when it is known, by submit() or later; null while it waits. */
   outcome: Outcome | null = null;
   /** Budgets of its wait while the pool has endpoints, and while it has none, ms; 0 = never expires. */
   ttlMs = 0;

@@ -164,7 +164,7 @@ describe("requests that are refused", () => {
       expect(rejection.http).toBe(http);
       expect(rejection.text).toMatch(text);
       expect(rejection.dropped).toEqual(
-        dropped === "" ? [] : [`x-llm-d-request-dropped-reason: ${dropped}`],
+        dropped === "" ? [] : [`x-llm-d-request-dropped-reason: ${dropped}`, "retry-after: 1"],
       );
       expect(rejection.details).toBe(dropped);
       expect(rejection.grpc).toBeNull();

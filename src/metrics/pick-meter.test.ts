@@ -96,7 +96,7 @@ test("where requests wait for room, a try without room is timed and is no failur
     picks.begin();
     picks.end(request, REJECTIONS["filtered-by-load"]);
     const page = await samples();
-    expect(sumOf(page, "llm_d_epp_scheduler_attempts_total", {})).toBe(failures);
+    expect(sumOf(page, "llm_d_epp_scheduler_attempts_total", {}) ?? 0).toBe(failures);
     expect(histogramOf(page, "endpoint_picker_pick_duration_seconds")!.count).toBe(1);
   }
 });

@@ -8,6 +8,7 @@
 
 import type { EndCause, Flight, Outcome } from "../../scheduler/index.ts";
 import { ExtProcStream } from "../../src/ingress/ext-proc-stream.ts";
+import { FlowPort, type FlowPortOptions } from "../../src/ingress/flow-port.ts";
 import {
   IngressContext,
   type IngressLimits,
@@ -19,7 +20,10 @@ import {
   type Waiting,
 } from "../../src/ingress/scheduler-port.ts";
 import type { GrpcStream } from "../../src/ingress/transport.ts";
+import type { FamilyName } from "../../src/metrics/catalog.ts";
+import { FlowMetrics } from "../../src/metrics/flow-metrics.ts";
 import { Metrics } from "../../src/metrics/metrics.ts";
+import type { Family } from "../../src/metrics/registry.ts";
 import { RequestMetrics } from "../../src/metrics/request-metrics.ts";
 import { ResourceStore } from "../../src/request/inference-resources.ts";
 import { openaiParser } from "../../src/request/parsers/openai.ts";
@@ -38,11 +42,14 @@ import {
   toHeaderMap,
   toMetadataContext,
 } from "./ext-proc-messages.ts";
+import { ManualTimers } from "./manual-timers.ts";
 import {
   endpointMetadata,
   type SchedulerSetup,
   type SchedulingDocument,
+  type ScrapedFacts,
   schedulerOf,
+  scrape,
 } from "./scheduler-setup.ts";
 import {
   decodeOracle,
@@ -71,6 +78,9 @@ const LIMITS: IngressLimits = {
 
 /** One for all: each has hooks into the process that last as long as it does. */
 const metrics = new Metrics();
+
+const POOL = "pool";
+const DETECTOR = "detector";
 
 /** How a stream was ended by its owner. */
 export interface Failure {
@@ -210,6 +220,12 @@ export class Exchange {
     return this.send({ responseTrailers: { trailers: toHeaderMap(headers) } });
   }
 
+  /** The time to finish is over. */
+  expire(): this {
+    this.#handler.expire();
+    return this;
+  }
+
   halfClose(): this {
     this.#handler.halfClose();
     return this;
@@ -313,6 +329,10 @@ export interface IngressSetupOptions {
   /** Without passthrough, paths that nobody claims are refused. */
   readonly hasPassthrough?: boolean;
   readonly ingress?: Partial<IngressOptions>;
+  /** Of the port of flow control. */
+  readonly flow?: Partial<FlowPortOptions>;
+  /** Priority by objective, in place of a store of objectives. */
+  readonly priorities?: Readonly<Record<string, number>>;
   /** Stands between the stream and the scheduler's port. */
   readonly wrapPort?: (port: SchedulerPort) => SchedulerPort;
 }
@@ -322,6 +342,18 @@ export interface IngressSetup extends SchedulerSetup {
   /** Faults that were told. */
   readonly faults: unknown[];
   open(encoding?: string): Exchange;
+  /** null = the gate of flow control is off. */
+  readonly flow: FlowPort | null;
+  /** Those of flow control. */
+  readonly timers: ManualTimers;
+  /** Families of all setups together. */
+  readonly metrics: Metrics;
+  /** Facts of an endpoint as a scrape that starts now brings them. */
+  scrape(slot: number, facts: ScrapedFacts): void;
+  /** Brings the gauges of flow control up to date. */
+  collectFlow(): void;
+  /** Sum over the series of a family with these labels, as they stand on the page. */
+  total(family: FamilyName, labels?: string): number;
   /** What must be 0 when every exchange is over. */
   held(): { openStreams: number; openFlights: number; bodyBytes: number; running: number };
   /** Errors counted under this class since the setup was made. */
@@ -330,7 +362,7 @@ export interface IngressSetup extends SchedulerSetup {
 
 const { requestErrorTotal, requestRunning } = metrics.families;
 
-function total(family: typeof requestRunning, suffix: string): number {
+function total(family: Family, suffix: string): number {
   const text = family.blocks()[0]!.text;
   return text
     .split("\n")
@@ -348,19 +380,39 @@ export const POOL_SCOPE = {
 /** An ingress of one thread over `endpoints` endpoints, 10.0.0.0:8000 and up. */
 export function ingressSetup(options: IngressSetupOptions = {}): IngressSetup {
   const setup = schedulerOf(options.document);
-  const { pool, clock, scheduler } = setup;
+  const { pool, clock, flowControl, scheduler } = setup;
+  const timers = new ManualTimers(clock);
   for (let i = 0; i < (options.endpoints ?? 2); i++) pool.upsert(endpointMetadata(i));
   const faults: unknown[] = [];
   const onFault = (error: unknown) => {
     faults.push(error);
   };
-  const own = new InProcessSchedulerPort({ scheduler, pool, refresh: () => {}, onFault });
+  const requestMetrics = new RequestMetrics(metrics);
+  let moved = 0;
+  const refresh = (): number => {
+    const rows = moved;
+    moved = 0;
+    return rows;
+  };
+  const meter = new FlowMetrics({ metrics, requestMetrics, poolName: POOL, detector: DETECTOR });
+  const settings = flowControl;
+  const flow =
+    settings === null
+      ? null
+      : new FlowPort({
+          ...{ scheduler, pool, refresh, onFault, settings, clock, timers, meter },
+          keepsScores: options.ingress?.emitScores ?? false,
+          now: () => clock.nowMs(),
+          ...options.flow,
+        });
+  const port = flow ?? new InProcessSchedulerPort({ scheduler, pool, refresh, onFault });
+  const own = options.priorities === undefined ? port : withPriorities(port, options.priorities);
   const parsers =
     options.hasPassthrough === false ? [openaiParser] : [openaiParser, passthroughParser];
   const context = new IngressContext({
     port: options.wrapPort?.(own) ?? own,
     parsers: new ParserTable(parsers),
-    metrics: new RequestMetrics(metrics),
+    metrics: requestMetrics,
     clock,
     limits: { ...LIMITS, ...options.limits },
     disableSubsetFilter: false,
@@ -379,6 +431,17 @@ export function ingressSetup(options: IngressSetupOptions = {}): IngressSetup {
   return {
     ...setup,
     context,
+    flow,
+    timers,
+    metrics,
+    scrape: (slot, facts) => {
+      scrape(pool, slot, facts, clock.nowMs());
+      moved++;
+    },
+    collectFlow: () => {
+      if (flow !== null) meter.collect(flow);
+    },
+    total: (family, labels = "") => total(metrics.families[family], labels),
     faults,
     open: (encoding = "identity") => new Exchange(context, encoding),
     held: () => ({
@@ -388,6 +451,23 @@ export function ingressSetup(options: IngressSetupOptions = {}): IngressSetup {
       running: total(requestRunning, "") - runningBefore,
     }),
     errorsOf: (code) => countOf(code) - (errorsBefore.get(code) ?? 0),
+  };
+}
+
+/** A port that gives requests the priority of their objective. */
+function withPriorities(
+  port: SchedulerPort,
+  priorities: Readonly<Record<string, number>>,
+): SchedulerPort {
+  return {
+    hashPlans: port.hashPlans,
+    submit: (request, ...rest) => {
+      Object.assign(request, { priority: priorities[request.objective] ?? 0 });
+      return port.submit(request, ...rest);
+    },
+    firstToken: (flight) => port.firstToken(flight),
+    complete: (flight, cause) => port.complete(flight, cause),
+    lastScores: () => port.lastScores(),
   };
 }
 

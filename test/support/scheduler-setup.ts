@@ -4,11 +4,12 @@
  */
 import { z } from "zod";
 import {
-  buildScheduler,
+  buildCore,
   type DecisionRecorder,
   defaultDocument,
   type EndpointMetadata,
   EndpointPool,
+  type FlowControlSettings,
   hashName,
   hashTokens,
   InferenceRequest,
@@ -42,6 +43,8 @@ export interface SchedulingDocument {
     name: string;
     plugins: readonly { pluginRef: string; weight?: number }[];
   }[];
+  readonly featureGates?: readonly string[];
+  readonly flowControl?: object;
 }
 
 /** @throws Error with all problems of the document */
@@ -62,6 +65,8 @@ export interface SchedulerSetup {
   readonly pool: EndpointPool;
   readonly clock: ManualClock;
   readonly scheduler: Scheduler;
+  /** null = the gate is off. */
+  readonly flowControl: FlowControlSettings | null;
 }
 
 /** Clock at the start: anything above 0, which would mean "never" as the time of a scrape. */
@@ -78,13 +83,13 @@ export function schedulerOf(
 ): SchedulerSetup {
   const pool = new EndpointPool();
   const clock = new ManualClock(START_MS);
-  const scheduler = buildScheduler(resolved(document), {
+  const { flowControl, scheduler } = buildCore(resolved(document), {
     pool,
     clock,
     random: new SeededRandom(options.seed ?? 1),
     recorder: options.recorder,
   });
-  return { pool, clock, scheduler };
+  return { pool, clock, scheduler, flowControl };
 }
 
 /** Metadata of endpoint `index`, which listens on 10.0.x.y:8000. */
