@@ -125,3 +125,21 @@ describe("docs/errors.md", () => {
     expect(advice).not.toBe("");
   });
 });
+
+describe("docs/migrating-from-llm-d.md", () => {
+  const page = readFileSync(inPackage("docs", "migrating-from-llm-d.md"), "utf8");
+
+  test.each(codes)("says where %s comes from", (code) => {
+    expect(page).toContain(`\`${code}\``);
+  });
+
+  test("says of each weakness what became of it, in order", () => {
+    const verdicts = [...page.matchAll(/^\| (DBU-\d+) \| [^|]+ \| ([^|]+) \| [^|]+ \|$/gm)];
+    expect(verdicts.map(([, name]) => name)).toEqual(
+      Array.from({ length: 35 }, (_, i) => `DBU-${i + 1}`),
+    );
+    for (const [, name, verdict] of verdicts) {
+      expect(["built", "different", "absent"], name).toContain(verdict);
+    }
+  });
+});

@@ -78,7 +78,7 @@ export class RequestHeaders {
           isGrpc = headers.value(i).toLowerCase().startsWith("application/grpc");
           break;
         case HeaderId.accept:
-          acceptsJson ||= headers.value(i).toLowerCase().includes("application/json");
+          acceptsJson ||= namesJson(headers, i);
           break;
         case HeaderId.sessionId:
         case HeaderId.claudeCodeSessionId:
@@ -116,6 +116,14 @@ export class RequestHeaders {
     this.isUpgrade = isUpgrade;
     this.remove = remove;
   }
+}
+
+const JSON_TYPE = "application/json";
+
+/** Most clients accept anything, which is shorter: no text is made of it. */
+function namesJson(headers: HeaderBlock, row: number): boolean {
+  if (headers.valueEnd[row]! - headers.valueStart[row]! < JSON_TYPE.length) return false;
+  return headers.value(row).toLowerCase().includes(JSON_TYPE);
 }
 
 /** Headers that clients name their session in, the first that is there counts. */

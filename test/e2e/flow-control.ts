@@ -30,6 +30,8 @@ import {
 const SERVERS = 2;
 /** Requests that an emulated server has in its batch at most; what is beyond waits in it. */
 const BATCH = 32;
+/** How long the capacity is measured, the time until it is steady included. */
+const CAPACITY_SECONDS = 20;
 /** Of the capacity, by band: together twice of it. */
 const DEMAND: Rates = { high: 0.1, mid: 1.4, low: 0.5 };
 const PRIORITIES: Readonly<Record<Band, number>> = { high: 10, mid: 0, low: -10 };
@@ -211,7 +213,7 @@ export async function runFlowControl(options: FlowOptions): Promise<FlowResult> 
   try {
     const plain = await startFlowRig(false);
     try {
-      capacity = await measureCapacity(plain.url, SERVERS * BATCH, Math.min(20, seconds));
+      capacity = await measureCapacity(plain.url, SERVERS * BATCH, CAPACITY_SECONDS);
     } finally {
       await plain.stop();
     }

@@ -150,6 +150,11 @@ export async function playRequests(
   return outcomes;
 }
 
+/** Some of its requests last so long; they are begun over this time, so that they do not end in waves. */
+const RAMP_MS = 4000;
+/** Ends are counted from here on. */
+const SETTLED_AFTER_MS = 2 * RAMP_MS;
+
 /** Requests of the middle band that end in a second when so many are always open. */
 export async function measureCapacity(
   gateway: string,
@@ -163,7 +168,8 @@ export async function measureCapacity(
   const endedAtMs: number[] = [];
   let id = 1_000_000;
   await Promise.all(
-    Array.from({ length: concurrency }, async () => {
+    Array.from({ length: concurrency }, async (_, i) => {
+      await delay((RAMP_MS * i) / concurrency);
       while (performance.now() < endMs) {
         const planned = { atMs: 0, band: "mid", tenant: "", id: id++ } as const;
         const { status } = await send(url, agent, planned);
@@ -173,7 +179,7 @@ export async function measureCapacity(
     }),
   );
   agent.destroy();
-  // Between the first wave and the last: all are open from the start, and end one by one.
-  const inside = endedAtMs.filter((atMs) => atMs <= endMs);
-  return (inside.length / (endMs - begin)) * 1000;
+  const startMs = begin + SETTLED_AFTER_MS;
+  const inside = endedAtMs.filter((atMs) => atMs >= startMs && atMs <= endMs);
+  return (inside.length / (endMs - startMs)) * 1000;
 }
