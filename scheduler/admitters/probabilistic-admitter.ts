@@ -36,6 +36,24 @@ export function refusedShare(load: number, { k, power }: ProbabilisticParameters
   return Math.min(load ** power * k, 1);
 }
 
+/** Mean load of the candidates, count >= 1; one without a scrape counts 1, a stale one what it said last. */
+export function meanLoad(
+  { columns, count, slots }: Candidates,
+  { kvCacheUtilThreshold, queueDepthThreshold }: ProbabilisticParameters,
+): number {
+  let sum = 0;
+  for (let i = 0; i < count; i++) {
+    const slot = slots[i]!;
+    if (columns.scrapedAtMs[slot] === 0) sum += 1;
+    else {
+      const waiting = columns.waiting[slot]!;
+      const kv = columns.kvUtilization[slot]!;
+      sum += utilization(waiting, kv, queueDepthThreshold, kvCacheUtilThreshold);
+    }
+  }
+  return sum / count;
+}
+
 class ProbabilisticAdmitter implements Admitter {
   readonly #parameters: ProbabilisticParameters;
   readonly #random: Random;
@@ -47,23 +65,8 @@ class ProbabilisticAdmitter implements Admitter {
 
   admit({ priority }: InferenceRequest, candidates: Candidates): RejectReason | null {
     if (priority >= 0 || candidates.count === 0) return null;
-    const share = refusedShare(this.#load(candidates), this.#parameters);
+    const share = refusedShare(meanLoad(candidates, this.#parameters), this.#parameters);
     return this.#random.next() < share ? "not-admitted" : null;
-  }
-
-  #load({ columns, count, slots }: Candidates): number {
-    const { kvCacheUtilThreshold, queueDepthThreshold } = this.#parameters;
-    let sum = 0;
-    for (let i = 0; i < count; i++) {
-      const slot = slots[i]!;
-      if (columns.scrapedAtMs[slot] === 0) sum += 1;
-      else {
-        const waiting = columns.waiting[slot]!;
-        const kv = columns.kvUtilization[slot]!;
-        sum += utilization(waiting, kv, queueDepthThreshold, kvCacheUtilThreshold);
-      }
-    }
-    return sum / count;
   }
 }
 

@@ -398,7 +398,7 @@ dataLayer:
       "dataLayer.discovery.pluginRef",
     ]);
     expect(problems[0]).toBe('pluginz: unknown field; did you mean "plugins"?');
-    expect(problems[4]).toContain('did you mean "queue-scorer"?');
+    expect(problems[3]).toContain('did you mean "queue-scorer"?');
   });
 
   test.each([

@@ -17,10 +17,10 @@ describe("with compat: upstream", () => {
     expect(() => evaluate(vector)).not.toThrow();
   });
 
-  test("every scorer, filter and picker that upstream has is among them", () => {
+  test("every scorer, filter, picker and admitter that upstream has is among them", () => {
     const covered = new Set(vectors.map(({ plugin }) => plugin));
     const withoutVector = definitions
-      .filter(({ kinds }) => !kinds.includes("producer") && !kinds.includes("profile-handler"))
+      .filter(({ kinds }) => kinds.some((kind) => kind.match(/^(scorer|filter|picker|admitter)$/)))
       .map(({ type }) => type)
       .filter((type) => !covered.has(type));
     expect(withoutVector).toEqual(["random-picker"]); // nothing about it can be expected

@@ -26,6 +26,7 @@ import { endpointMetadata, START_MS, scrape } from "./scheduler-setup.ts";
 /** Parameters of types that have no defaults for all. */
 const NEEDED_PARAMETERS: Readonly<Record<string, object>> = {
   "by-label": { label: "hw", validValues: ["h100"] },
+  "priority-holdback-policy": { minCeiling: 0.5 },
 };
 
 /** Ways to configure a plugin, each once: its defaults, and upstream's behavior where there is a choice. */

@@ -2,9 +2,23 @@
  * One vector → nothing when it holds, Mismatch when it does not, NotHere when its plugin is not in this version.
  * @module
  */
+import {
+  meanLoad,
+  type ProbabilisticParameters,
+  probabilisticAdmitter,
+  refusedShare,
+} from "../../scheduler/admitters/probabilistic-admitter.ts";
 import { type PluginInstance, pluginRegistry } from "../../scheduler/index.ts";
 import { addWeighted } from "../../scheduler/profile.ts";
-import { checkAll, expectEqual, expectNumbers, Mismatch, NotHere, type Vector } from "./format.ts";
+import {
+  checkAll,
+  expectEqual,
+  expectNumber,
+  expectNumbers,
+  Mismatch,
+  NotHere,
+  type Vector,
+} from "./format.ts";
 import { functionVectors } from "./functions.ts";
 import { evaluatePicker } from "./pickers.ts";
 import { type Behavior, VectorWorld } from "./world.ts";
@@ -31,6 +45,8 @@ const kindVectors: ReadonlyMap<string, Evaluate> = new Map<string, Evaluate>([
   ["picker", evaluatePicker],
   ["profile", evaluateProfile],
   ["producer", evaluateProducer],
+  ["saturation", evaluateSaturation],
+  ["admitter", evaluateAdmitter],
 ]);
 
 /** What an instance must be to be looked at as this kind. */
@@ -102,5 +118,32 @@ function evaluateProducer(vector: Vector, behavior: Behavior): void {
       );
       expectNumbers(world.byId(tokens), wanted, "uncachedRequestTokens");
     },
+  });
+}
+
+function evaluateSaturation(vector: Vector, behavior: Behavior): void {
+  const world = new VectorWorld(vector, behavior);
+  const detector = part(world.instance(vector.plugin, vector.parameters), "saturationDetector");
+  const saturation = detector.saturation(world.candidates);
+  checkAll(vector.expected, {
+    saturation: (wanted) => expectNumber(saturation, wanted, "saturation"),
+  });
+}
+
+function evaluateAdmitter(vector: Vector, behavior: Behavior): void {
+  const world = new VectorWorld(vector, behavior);
+  const admitter = part(world.instance(vector.plugin, vector.parameters), "admitter");
+  const isAdmitted = admitter.admit(world.request, world.candidates) === null;
+  const parameters = probabilisticAdmitter.parameters.parse({ ...vector.parameters });
+  const load = meanLoad(world.candidates, parameters as ProbabilisticParameters);
+  checkAll(vector.expected, {
+    admit: (wanted) => expectEqual(isAdmitted, wanted, "admit"),
+    saturation: (wanted) => expectNumber(load, wanted, "saturation"),
+    rejectProbability: (wanted) =>
+      expectNumber(
+        refusedShare(load, parameters as ProbabilisticParameters),
+        wanted,
+        "rejectProbability",
+      ),
   });
 }

@@ -69,6 +69,7 @@ export class VectorWorld {
     this.request = new InferenceRequest({
       targetModel: (request["targetModel"] as string | undefined) ?? "",
       promptTokens: (request["tokenCount"] as number | undefined) ?? 0,
+      priority: (request["priority"] as number | undefined) ?? 0,
       maxOutputTokens: (request["maxOutputTokens"] as number | undefined) ?? -1,
       headers: new Map(Object.entries((request["headers"] as Record<string, string>) ?? {})),
     });
