@@ -8,6 +8,7 @@ import {
   type Clock,
   type DecisionRecorder,
   type EndpointPool,
+  QUEUE_TTL_HEADER,
   type ResolvedConfig,
   type Scheduler,
   SeededRandom,
@@ -110,9 +111,17 @@ export function createDataPlane(options: DataPlaneOptions): DataPlane {
     emitScores: flags.emitEndpointScores,
     errorFormat: flags.errorFormat,
     resources,
+    pluginHeaders: pluginHeadersOf(config),
     onFault,
   });
   return { scheduler, context, flow };
+}
+
+/** Request headers that the configured plugins read, each once. */
+function pluginHeadersOf({ flowControl, plugins }: ResolvedConfig): string[] {
+  const names = plugins.flatMap(({ definition }) => definition.requestHeaders ?? []);
+  if (flowControl !== null) names.push(QUEUE_TTL_HEADER);
+  return [...new Set(names)];
 }
 
 /** Takes ext_proc exchanges, and leaves the rest to others. */

@@ -83,7 +83,9 @@ describe("the gate", () => {
 
   test("with another value, or another name, is a problem", () => {
     expect(problemsOf({ featureGates: ["flowControl=on"] })).toHaveLength(1);
-    expect(problemsOf({ featureGates: ["flowcontrol"] })[0]).toContain('did you mean "flowControl"');
+    expect(problemsOf({ featureGates: ["flowcontrol"] })[0]).toContain(
+      'did you mean "flowControl"',
+    );
   });
 });
 
@@ -312,7 +314,10 @@ describe("references", () => {
 });
 
 describe("the detector at the top level", () => {
-  const plugins = [{ type: "concurrency-detector" }, { name: "mine", type: "utilization-detector" }];
+  const plugins = [
+    { type: "concurrency-detector" },
+    { name: "mine", type: "utilization-detector" },
+  ];
   const old = { pluginRef: "concurrency-detector" };
 
   test("is deprecated, and counts, gate on or off", () => {

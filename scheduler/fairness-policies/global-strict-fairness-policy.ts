@@ -10,17 +10,14 @@ import { defineFairnessPolicy } from "../plugin.ts";
 /** Flows by their heads. */
 export function globalStrict(): BandFairness {
   const flows = new IndexedHeap<FlowView>({
-    before({ head: a }, { head: b }) {
-      return a!.key < b!.key || (a!.key === b!.key && a!.sequence < b!.sequence);
-    },
     indexOf: (flow) => flow.position,
     setIndex(flow, index) {
       flow.position = index;
     },
   });
   return {
-    activate: (flow) => flows.add(flow),
-    headChanged: (flow) => flows.moved(flow),
+    activate: (flow) => flows.add(flow, flow.head!.key, flow.head!.sequence),
+    headChanged: (flow) => flows.update(flow, flow.head!.key, flow.head!.sequence),
     deactivate(flow) {
       flows.remove(flow);
     },

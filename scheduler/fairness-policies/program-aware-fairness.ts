@@ -7,6 +7,7 @@
  *   score    = weightService × (1 − norm(service)) + weightHeadWait × norm(wait of the head)     highest goes; ties: oldest
  *   norm(v)  = (v − min) / (max − min) over the active flows, 0.5 when they are equal
  *
+ * next() looks for the least distance from the best possible score, which is the same and needs no division.
  * Fading is done on the scale, not on the values: all stand in units that shrink with time, so that nothing has to be
  * touched between two events, and norm() does not care about the unit.
  *
@@ -51,24 +52,19 @@ const Parameters = z.strictObject({
 
 export type ProgramAwareParameters = z.output<typeof Parameters>;
 
-/** Score of a flow; `norm` of equal values is 0.5. */
-export function lasScore(
-  weightService: number,
-  weightHeadWait: number,
-  serviceNorm: number,
-  waitNorm: number,
-): number {
-  return weightService * (1 - serviceNorm) + weightHeadWait * waitNorm;
-}
+/** Part of the score that one unit takes away; of equal values nothing does. */
+const weightOver = (weight: number, range: number): number => (range > 0 ? weight / range : 0);
 
 export class LeastAttainedService implements BandFairness {
   readonly #weightService: number;
   readonly #weightHeadWait: number;
   readonly #programs: ProgramTable;
   readonly #output: OutputEstimate;
-  /** Active flows, dense, and the program of each. */
+  /** Active flows, dense, and beside each its program, the slot of that, and when its head came, ms. */
   readonly #flows: FlowView[] = [];
   readonly #active: Program[] = [];
+  #slots = new Int32Array(64);
+  #arrivals = new Float64Array(64);
 
   constructor(
     { lasWeightHeadWait, lasWeightService }: ProgramAwareParameters,
@@ -82,14 +78,29 @@ export class LeastAttainedService implements BandFairness {
   }
 
   activate(flow: FlowView): void {
-    flow.position = this.#flows.length;
-    this.#flows.push(flow);
+    const at = this.#flows.length;
     const program = this.#programs.of(flow.fairnessId);
     program.activeFlows++;
+    flow.position = at;
+    this.#flows.push(flow);
     this.#active.push(program);
+    if (at === this.#slots.length) this.#grow();
+    this.#slots[at] = program.slot;
+    this.#arrivals[at] = flow.head!.enqueuedAtMs;
   }
 
-  headChanged(): void {}
+  headChanged(flow: FlowView): void {
+    this.#arrivals[flow.position] = flow.head!.enqueuedAtMs;
+  }
+
+  #grow(): void {
+    const slots = new Int32Array(this.#slots.length * 2);
+    const arrivals = new Float64Array(slots.length);
+    slots.set(this.#slots);
+    arrivals.set(this.#arrivals);
+    this.#slots = slots;
+    this.#arrivals = arrivals;
+  }
 
   deactivate(flow: FlowView): void {
     const at = flow.position;
@@ -99,42 +110,43 @@ export class LeastAttainedService implements BandFairness {
     if (lastFlow !== flow) {
       this.#flows[at] = lastFlow;
       this.#active[at] = lastProgram;
+      this.#slots[at] = lastProgram.slot;
+      this.#arrivals[at] = this.#arrivals[this.#flows.length]!;
       lastFlow.position = at;
     }
     flow.position = -1;
   }
 
   next(): FlowView | null {
+    const { services } = this.#programs;
     const flows = this.#flows;
-    const active = this.#active;
+    const slots = this.#slots;
+    const arrivals = this.#arrivals;
     const { length } = flows;
     let leastService = Number.POSITIVE_INFINITY;
     let mostService = Number.NEGATIVE_INFINITY;
     let oldest = Number.POSITIVE_INFINITY;
     let newest = Number.NEGATIVE_INFINITY;
     for (let i = 0; i < length; i++) {
-      const { service } = active[i]!;
-      const { enqueuedAtMs } = flows[i]!.head!;
+      const service = services[slots[i]!]!;
+      const arrival = arrivals[i]!;
       if (service < leastService) leastService = service;
       if (service > mostService) mostService = service;
-      if (enqueuedAtMs < oldest) oldest = enqueuedAtMs;
-      if (enqueuedAtMs > newest) newest = enqueuedAtMs;
+      if (arrival < oldest) oldest = arrival;
+      if (arrival > newest) newest = arrival;
     }
-    const serviceRange = mostService - leastService;
-    const waitRange = newest - oldest;
+    const perToken = weightOver(this.#weightService, mostService - leastService);
+    const perMs = weightOver(this.#weightHeadWait, newest - oldest);
     let best: FlowView | null = null;
-    let bestScore = Number.NEGATIVE_INFINITY;
+    let least = Number.POSITIVE_INFINITY;
     for (let i = 0; i < length; i++) {
+      const behind =
+        perToken * (services[slots[i]!]! - leastService) + perMs * (arrivals[i]! - oldest);
+      if (behind > least) continue;
       const flow = flows[i]!;
-      const { enqueuedAtMs, sequence } = flow.head!;
-      const serviceNorm =
-        serviceRange > 0 ? (active[i]!.service - leastService) / serviceRange : 0.5;
-      const waitNorm = waitRange > 0 ? (newest - enqueuedAtMs) / waitRange : 0.5;
-      const score = lasScore(this.#weightService, this.#weightHeadWait, serviceNorm, waitNorm);
-      if (score < bestScore) continue;
-      if (score === bestScore && sequence > best!.head!.sequence) continue;
+      if (behind === least && flow.head!.sequence > best!.head!.sequence) continue;
       best = flow;
-      bestScore = score;
+      least = behind;
     }
     return best;
   }

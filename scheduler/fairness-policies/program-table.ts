@@ -11,8 +11,8 @@ import { limits } from "../limits.ts";
 const EPOCH_HALF_LIVES = 64;
 
 export interface Program {
-  /** Attained service in stored units: comparable with each other at any one time. */
-  service: number;
+  /** Place in `services`; another program has it once this one is forgotten. */
+  readonly slot: number;
   /** Flows with something queued, over all bands. */
   activeFlows: number;
   /** Requests dispatched and not ended. */
@@ -28,8 +28,12 @@ export class ProgramTable {
   readonly #halfLifeMs: number;
   readonly #ttlMs: number;
   readonly #sweepMs: number;
+  /** Attained service by slot, in stored units: comparable with each other at any one time. Replaced when it grows. */
+  services = new Float64Array(64);
   /** Least recently heard of first. */
   readonly #programs = new Map<string, Program>();
+  readonly #free: number[] = [];
+  #slots = 0;
   #epochMs = 0;
   #sweptAtMs = Number.NEGATIVE_INFINITY;
   #lastMs = 0;
@@ -52,14 +56,15 @@ export class ProgramTable {
     const known = this.#programs.get(id);
     if (known !== undefined) return known;
     if (this.#programs.size >= limits.programsMax) this.#forgetOldest();
-    const program = {
-      service: 0,
-      activeFlows: 0,
-      inFlight: 0,
-      waits: 0,
-      waitedMs: 0,
-      lastMs: this.#lastMs,
-    };
+    const slot = this.#free.pop() ?? this.#slots++;
+    if (slot === this.services.length) {
+      const services = new Float64Array(slot * 2);
+      services.set(this.services);
+      this.services = services;
+    }
+    this.services[slot] = 0;
+    const lastMs = this.#lastMs;
+    const program = { slot, activeFlows: 0, inFlight: 0, waits: 0, waitedMs: 0, lastMs };
     this.#programs.set(id, program);
     return program;
   }
@@ -67,7 +72,7 @@ export class ProgramTable {
   /** @param tokens expected service */
   dispatched(id: string, tokens: number, waitedMs: number, nowMs: number): void {
     const program = this.#touch(id, nowMs);
-    program.service += tokens * this.#scale(nowMs);
+    this.#add(program, tokens, nowMs);
     program.inFlight++;
     program.waits++;
     program.waitedMs += waitedMs;
@@ -76,13 +81,20 @@ export class ProgramTable {
   /** @param tokens what was used beyond the expectation; negative = less */
   ended(id: string, tokens: number, nowMs: number): void {
     const program = this.#touch(id, nowMs);
-    program.service = Math.max(0, program.service + tokens * this.#scale(nowMs));
+    this.#add(program, tokens, nowMs);
     program.inFlight = Math.max(0, program.inFlight - 1);
+  }
+
+  #add({ slot }: Program, tokens: number, nowMs: number): void {
+    const scale = this.#scale(nowMs);
+    this.services[slot] = Math.max(0, this.services[slot]! + tokens * scale);
   }
 
   /** Service of a program now, tokens. */
   service(id: string, nowMs: number): number {
-    return (this.#programs.get(id)?.service ?? 0) / this.#scale(nowMs);
+    const scale = this.#scale(nowMs);
+    const program = this.#programs.get(id);
+    return program === undefined ? 0 : this.services[program.slot]! / scale;
   }
 
   stats(nowMs: number): Readonly<Record<string, number>> {
@@ -120,7 +132,9 @@ export class ProgramTable {
     const halfLives = (nowMs - this.#epochMs) / this.#halfLifeMs;
     if (halfLives < EPOCH_HALF_LIVES) return 2 ** halfLives;
     const shrink = 2 ** -halfLives;
-    for (const program of this.#programs.values()) program.service *= shrink;
+    for (let slot = 0; slot < this.#slots; slot++) {
+      this.services[slot] = this.services[slot]! * shrink;
+    }
     this.#epochMs = nowMs;
     return 1;
   }
@@ -129,14 +143,19 @@ export class ProgramTable {
     if (this.#ttlMs === 0 || nowMs - this.#sweptAtMs < this.#sweepMs) return;
     this.#sweptAtMs = nowMs;
     for (const [id, program] of this.#programs) {
-      if (isIdle(program) && nowMs - program.lastMs > this.#ttlMs) this.#programs.delete(id);
+      if (isIdle(program) && nowMs - program.lastMs > this.#ttlMs) this.#forget(id, program);
     }
+  }
+
+  #forget(id: string, { slot }: Program): void {
+    this.#programs.delete(id);
+    this.#free.push(slot);
   }
 
   #forgetOldest(): void {
     for (const [id, program] of this.#programs) {
       if (!isIdle(program)) continue;
-      this.#programs.delete(id);
+      this.#forget(id, program);
       return;
     }
   }

@@ -49,6 +49,12 @@ export class Band {
     return this.#oldest;
   }
 
+  /** What the ordering policy says; no number goes last. */
+  key(ticket: Ticket): number {
+    const key = this.settings.ordering.key(ticket);
+    return Number.isNaN(key) ? Number.POSITIVE_INFINITY : key;
+  }
+
   /** Puts a request into its flow. */
   enqueue(ticket: Ticket): void {
     const flow = ticket.flow!;
@@ -61,7 +67,7 @@ export class Band {
     if (this.#newest === null) this.#oldest = ticket;
     else this.#newest.next = ticket;
     this.#newest = ticket;
-    flow.queue.add(ticket);
+    flow.queue.add(ticket, ticket.key, ticket.sequence);
     if (flow.queue.size === 1) this.fairness.activate(flow);
     else if (flow.head === ticket) this.fairness.headChanged(flow);
   }
@@ -138,9 +144,10 @@ export class Band {
 
   #order(): void {
     for (let ticket = this.#oldest; ticket !== null; ticket = ticket.next) {
-      ticket.key = this.settings.ordering.key(ticket);
+      ticket.key = this.key(ticket);
+      if (ticket.flowIndex < 0) continue;
+      ticket.flow!.queue.update(ticket, ticket.key, ticket.sequence);
     }
-    for (const flow of this.allFlows()) flow.queue.rebuild();
   }
 
   #changeFairness(): void {

@@ -7,12 +7,10 @@
  * Source: llm-d-router: pkg/epp/flowcontrol, expiry sweep; here each expires at its millisecond.
  * @module
  */
-import { type HeapOrder, IndexedHeap } from "./indexed-heap.ts";
+import { type HeapPlaces, IndexedHeap } from "./indexed-heap.ts";
 import type { Ticket } from "./ticket.ts";
 
-const byDeadline: HeapOrder<Ticket> = {
-  before: (a, b) =>
-    a.deadlineMs < b.deadlineMs || (a.deadlineMs === b.deadlineMs && a.sequence < b.sequence),
+const places: HeapPlaces<Ticket> = {
   indexOf: (ticket) => ticket.deadlineIndex,
   setIndex: (ticket, index) => {
     ticket.deadlineIndex = index;
@@ -23,7 +21,7 @@ export class Deadlines {
   /** The regime: true while the pool has no endpoint. */
   isPoolEmpty: boolean;
   #changedAtMs = Number.NEGATIVE_INFINITY;
-  readonly #heap = new IndexedHeap(byDeadline);
+  readonly #heap = new IndexedHeap(places);
 
   constructor(isPoolEmpty: boolean) {
     this.isPoolEmpty = isPoolEmpty;
@@ -42,22 +40,18 @@ export class Deadlines {
 
   add(ticket: Ticket): void {
     ticket.deadlineMs = this.#deadline(ticket);
-    if (ticket.deadlineMs !== Number.POSITIVE_INFINITY) this.#heap.add(ticket);
+    if (ticket.deadlineMs === Number.POSITIVE_INFINITY) return;
+    this.#heap.add(ticket, ticket.deadlineMs, ticket.sequence);
   }
 
   remove(ticket: Ticket): void {
     this.#heap.remove(ticket);
   }
 
-  /** Starts a fresh budget for all of `waiting`. O(n) */
+  /** Starts a fresh budget for all of `waiting`: O(n) when the budgets are equal, O(n log n) at worst. */
   changeRegime(isPoolEmpty: boolean, nowMs: number, waiting: Iterable<Ticket>): void {
     this.isPoolEmpty = isPoolEmpty;
     this.#changedAtMs = nowMs;
-    this.recompute(waiting);
-  }
-
-  /** Works out all deadlines anew, after budgets have changed. O(n log n) at worst, O(n) for equal budgets. */
-  recompute(waiting: Iterable<Ticket>): void {
     this.#heap.clear();
     for (const ticket of waiting) this.add(ticket);
   }

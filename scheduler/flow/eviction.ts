@@ -11,14 +11,10 @@
 import type { EndpointPool } from "../endpoints.ts";
 import { limits } from "../limits.ts";
 import type { FlowObserver } from "./flow-control.ts";
-import { type HeapOrder, IndexedHeap } from "./indexed-heap.ts";
+import { type HeapPlaces, IndexedHeap } from "./indexed-heap.ts";
 import type { Ticket } from "./ticket.ts";
 
-/** Lowest priority first; of equals the one dispatched last, in which the least work is lost. */
-const victimOrder: HeapOrder<Ticket> = {
-  before: (a, b) =>
-    a.request.priority < b.request.priority ||
-    (a.request.priority === b.request.priority && a.dispatchNumber > b.dispatchNumber),
+const places: HeapPlaces<Ticket> = {
   indexOf: (ticket) => ticket.victimIndex,
   setIndex: (ticket, index) => {
     ticket.victimIndex = index;
@@ -39,7 +35,8 @@ export class Eviction {
   #credit = 0;
   readonly #pool: EndpointPool;
   readonly #observer: FlowObserver | undefined;
-  readonly #victims = new IndexedHeap(victimOrder);
+  /** Lowest priority first; of equals the one dispatched last, in which the least work is lost. */
+  readonly #victims = new IndexedHeap(places);
   readonly #outstanding: Ticket[] = [];
   readonly #cooling: Cooling[] = [];
 
@@ -64,7 +61,8 @@ export class Eviction {
 
   /** A request was dispatched. */
   track(ticket: Ticket): void {
-    if (ticket.request.priority < 0) this.#victims.add(ticket);
+    const { dispatchNumber, request } = ticket;
+    if (request.priority < 0) this.#victims.add(ticket, request.priority, -dispatchNumber);
   }
 
   /** A running request has ended. */
@@ -147,12 +145,15 @@ export class Eviction {
 
 const NOBODY: readonly Ticket[] = [];
 
+/** A part of a request so small is an error of rounding, and nobody is ended for it. */
+const ROUNDING = 1e-9;
+
 /**
  * How many requests to end so that the saturation falls to the ceiling, when each stands for an equal part of it.
  *
  * Source: llm-d-router: pkg/epp/flowcontrol, in-flight reclamation.
  */
 export function victimsWanted(saturation: number, ceiling: number, running: number): number {
-  const wanted = Math.ceil((saturation - ceiling) / (saturation / running));
+  const wanted = Math.ceil((saturation - ceiling) / (saturation / running) - ROUNDING);
   return Math.min(Math.max(wanted || 1, 1), limits.revocationsPerDecisionMax);
 }

@@ -113,7 +113,7 @@ export class FlowController implements FlowControl {
     } else {
       this.#observeRegime(nowMs);
       this.#admit(ticket, nowMs);
-      if (!this.hasMore) this.#run(nowMs);
+      this.#react(nowMs);
     }
     if (ticket.state === "queued") {
       ticket.saturationAtSubmit = this.#saturation.effective;
@@ -139,7 +139,7 @@ export class FlowController implements FlowControl {
     for (const other of displaced) this.#abandon(other, nowMs);
     ticket.ttlMs = queueTtlMs(request, band.settings.requestTtlMs ?? this.#settings.requestTtlMs);
     ticket.noEndpointTtlMs = queueTtlMs(request, this.#settings.noEndpointTtlMs);
-    ticket.key = band.settings.ordering.key(ticket);
+    ticket.key = band.key(ticket);
     this.#requests++;
     this.#bytes += request.bodyBytes;
     band.enqueue(ticket);
@@ -180,13 +180,13 @@ export class FlowController implements FlowControl {
     this.#observer?.finished(ticket, "EvictedContextCancelled", ticket.waitedMs);
     // Whoever stood behind it may go now, and so may lower bands when nobody is left who was not tried.
     const leavesRoom = wasFirstInLine || band.requests === band.setAside.length;
-    if (!this.hasMore && leavesRoom) this.#run(nowMs);
+    if (leavesRoom) this.#react(nowMs);
     return true;
   }
 
   firstToken(_ticket: Ticket): void {
     this.#change++;
-    if (!this.hasMore && this.#requests > 0) this.#run(this.#clock.nowMs());
+    if (this.#requests > 0) this.#react(this.#clock.nowMs());
   }
 
   complete(ticket: Ticket, usage: TokenUsage | null): void {
@@ -204,7 +204,7 @@ export class FlowController implements FlowControl {
     this.#flows.note(flow, nowMs);
     this.#bands.release(band);
     this.#change++;
-    if (!this.hasMore && this.#requests > 0) this.#run(nowMs);
+    if (this.#requests > 0) this.#react(nowMs);
   }
 
   wake(): void {
@@ -232,7 +232,6 @@ export class FlowController implements FlowControl {
     this.#flows.maxFlows = settings.maxFlows;
     this.#flows.idleMs = settings.flowIdleMs;
     this.#bands.reconfigure(settings);
-    this.#deadlines.recompute(this.#waiting());
     this.wake();
   }
 
@@ -285,6 +284,11 @@ export class FlowController implements FlowControl {
     }
   }
 
+  /** After an event: works now, unless resume() is due anyway. */
+  #react(nowMs: number): void {
+    if (this.#isInSlice || !this.hasMore) this.#run(nowMs);
+  }
+
   /** Works until nothing more can be done now, or the slice is over. Calls from within a sink come back here. */
   #run(startMs: number): void {
     if (this.#isInSlice) {
@@ -292,20 +296,23 @@ export class FlowController implements FlowControl {
       return;
     }
     this.#isInSlice = true;
-    this.hasMore = false;
     this.#isHeld = false;
+    this.hasMore = true; // stays so when a sink throws
     try {
-      let nowMs = startMs;
-      for (let steps = 0; this.#step(nowMs); ) {
-        steps++;
-        nowMs = this.#clock.nowMs();
-        if (steps < limits.flowSliceRequests && nowMs - startMs < limits.flowSliceMs) continue;
-        this.hasMore = this.#requests > 0;
-        break;
-      }
+      this.hasMore = this.#slice(startMs) && this.#requests > 0;
     } finally {
       this.#isInSlice = false;
     }
+  }
+
+  /** @returns whether it stopped because it had done enough */
+  #slice(startMs: number): boolean {
+    let nowMs = startMs;
+    for (let steps = 1; this.#step(nowMs); steps++) {
+      nowMs = this.#clock.nowMs();
+      if (steps >= limits.flowSliceRequests || nowMs - startMs >= limits.flowSliceMs) return true;
+    }
+    return false;
   }
 
   /** Refuses or tries one request. @returns false when there is nothing to do now */

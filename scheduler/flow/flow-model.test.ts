@@ -1,8 +1,9 @@
 import { expect, test } from "vitest";
 import { FlowWorld } from "../../test/support/flow-world.ts";
 
-const WORLDS = 250;
-const STEPS = 4_000;
+/** Worlds are many rather than long: each has other policies and bounds. */
+const WORLDS = 500;
+const STEPS = 2_000;
 const FIRST_SEED = 1;
 
 test("a million random steps: outcomes, order, bounds and gauges are those of the naive reference", {
@@ -37,6 +38,6 @@ test("a million random steps: outcomes, order, bounds and gauges are those of th
     "timed_out",
     "shared flow",
   ]) {
-    expect(happened.get(what) ?? 0, what).toBeGreaterThan(100);
+    expect(happened.get(what) ?? 0, what).toBeGreaterThan(20);
   }
 });

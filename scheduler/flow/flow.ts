@@ -4,11 +4,10 @@
  */
 import type { Band } from "./band.ts";
 import type { FlowView } from "./contracts.ts";
-import { type HeapOrder, IndexedHeap } from "./indexed-heap.ts";
+import { type HeapPlaces, IndexedHeap } from "./indexed-heap.ts";
 import type { Ticket } from "./ticket.ts";
 
-const byKey: HeapOrder<Ticket> = {
-  before: (a, b) => a.key < b.key || (a.key === b.key && a.sequence < b.sequence),
+const places: HeapPlaces<Ticket> = {
   indexOf: (ticket) => ticket.flowIndex,
   setIndex: (ticket, index) => {
     ticket.flowIndex = index;
@@ -21,8 +20,8 @@ export class Flow implements FlowView {
   /** Number of the queue that several ids share, since there were too many; -1 = a flow of one id. */
   readonly bucket: number;
   position = -1;
-  /** Waiting requests that nobody has tried to place yet. */
-  readonly queue = new IndexedHeap(byKey);
+  /** Waiting requests that nobody has tried to place yet, by the key of the ordering policy and arrival. */
+  readonly queue = new IndexedHeap(places);
   /** Waiting requests, those included that were tried in vain; and their bytes. */
   requests = 0;
   bytes = 0;

@@ -14,7 +14,7 @@ import type { Band } from "./band.ts";
 import type { BandFairness, FlowItem } from "./contracts.ts";
 import type { Flow } from "./flow.ts";
 
-/** Whoever waits for a request. */
+/** Whoever waits for a request. Neither method may throw. */
 export interface FlowSink {
   /**
    * The outcome of a request that was queued, once; not called for an outcome that submit() gave at once, nor after

@@ -260,7 +260,7 @@ export class ExtProcStream implements GrpcStreamHandler, OutcomeSink, LongWorkOw
   #onRequestHeaders(message: ProcessingRequest): void {
     if (this.#requestPhase !== "idle") return;
     this.#startedAtMs = this.#context.clock.nowMs();
-    const headers = new RequestHeaders(message.headers);
+    const headers = new RequestHeaders(message.headers, this.#context.pluginHeaders);
     this.#headers = headers;
     this.#takeSubset(message);
     if (message.endOfStream) this.#requestEnd = "headers";

@@ -2,7 +2,7 @@
  * Flow control as clients meet it: through ext_proc, with clock and timers in the test's hand.
  */
 import { describe, expect, test } from "vitest";
-import { defaultDocument } from "../../scheduler/index.ts";
+import { defaultDocument, QUEUE_TTL_HEADER } from "../../scheduler/index.ts";
 import {
   CHAT,
   chatBody,
@@ -127,6 +127,21 @@ describe("what clients are told", () => {
     });
     expect(outcomesOf("EvictedTTL")).toBe(1);
     expect(exchange.ended).toBe("ok");
+  });
+
+  test("EvictedTTL: sooner when the client says how long it wants to wait, never later", () => {
+    const { setup } = fullSetup({
+      flowControl: { defaultRequestTTL: "2s" },
+      ingress: { pluginHeaders: [QUEUE_TTL_HEADER] },
+    });
+    const hasty = send(setup, "", [[QUEUE_TTL_HEADER, "500"]]);
+    const patient = send(setup, "", [[QUEUE_TTL_HEADER, "60000"]]);
+    setup.timers.advance(500);
+    expect(hasty.rejection().details).toBe("rejected-ttl-expired");
+    setup.timers.advance(1499);
+    expect(patient.replies()).toEqual([]);
+    setup.timers.advance(1);
+    expect(patient.rejection().details).toBe("rejected-ttl-expired");
   });
 
   test("EvictedNoEndpoints: 503 when the pool stayed empty", () => {

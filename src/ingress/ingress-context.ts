@@ -38,6 +38,8 @@ export interface IngressOptions {
   readonly errorFormat: ErrorFormat;
   /** Objectives and model rewrites of the pool. */
   readonly resources: ResourceStore;
+  /** Request headers that plugins read, lower-case. */
+  readonly pluginHeaders?: readonly string[];
   /** A fault of ours while a request was handled; the exchange goes on as far as it can. */
   readonly onFault?: (error: unknown) => void;
 }
@@ -69,6 +71,7 @@ export class IngressContext {
   readonly emitScores: boolean;
   readonly errorFormat: ErrorFormat;
   readonly resources: ResourceStore;
+  readonly pluginHeaders: readonly string[];
   readonly onFault: (error: unknown) => void;
   readonly reply = new ReplyBuffer();
   readonly message = new ProcessingRequest();
@@ -91,6 +94,7 @@ export class IngressContext {
     this.emitScores = options.emitScores;
     this.errorFormat = options.errorFormat;
     this.resources = options.resources;
+    this.pluginHeaders = options.pluginHeaders ?? [];
     this.onFault = options.onFault ?? (() => {});
     this.bodyBudget = new BodyBudget(options.limits.bodyBytesInFlightMax);
   }

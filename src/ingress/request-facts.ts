@@ -19,6 +19,7 @@ export interface Refusal {
 }
 
 const DEFAULT_FAIRNESS_ID = "default-flow";
+const NO_HEADERS = {};
 const NO_HASHES: InferenceRequest["blockHashes"] = [];
 
 /**
@@ -78,6 +79,7 @@ export function* requestFacts(
       maxOutputTokens: parsed.maxOutputTokens,
       arrivedAtMs,
       blockHashes,
+      ...(headers.forPlugins === null ? NO_HEADERS : { headers: headers.forPlugins }),
     },
     context.modelHashes.get(targetModel),
   );

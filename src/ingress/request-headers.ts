@@ -43,8 +43,11 @@ export class RequestHeaders {
   readonly isUpgrade: boolean;
   /** Control and output headers that the client sent, each name once. */
   readonly remove: readonly string[];
+  /** Those that plugins asked for and the client sent, by lower-case name; null = none. */
+  readonly forPlugins: ReadonlyMap<string, string> | null;
 
-  constructor(headers: HeaderBlock) {
+  /** @param pluginHeaders lower-case names that plugins ask for */
+  constructor(headers: HeaderBlock, pluginHeaders: readonly string[] = NO_NAMES) {
     let path = "";
     let originalPath = "";
     let forwardedPath = "";
@@ -115,6 +118,7 @@ export class RequestHeaders {
     this.acceptsJson = acceptsJson;
     this.isUpgrade = isUpgrade;
     this.remove = remove;
+    this.forPlugins = valuesOf(headers, pluginHeaders);
   }
 }
 
@@ -141,6 +145,20 @@ function firstValue(headers: HeaderBlock, ids: readonly number[]): string {
     if (value !== undefined && value !== "") return shortened(value);
   }
   return "";
+}
+
+function valuesOf(
+  headers: HeaderBlock,
+  names: readonly string[],
+): ReadonlyMap<string, string> | null {
+  let values: Map<string, string> | null = null;
+  for (const name of names) {
+    const value = headers.getByName(name);
+    if (value === undefined) continue;
+    values ??= new Map();
+    values.set(name, shortened(value));
+  }
+  return values;
 }
 
 const NO_NAMES: string[] = [];

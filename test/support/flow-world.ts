@@ -91,6 +91,8 @@ export class FlowWorld {
   readonly #real: FlowController;
   readonly #naive: NaiveFlowControl;
   readonly #readsScrapes: boolean;
+  /** Requests that are asked to end do not. */
+  readonly #isStubborn: boolean;
   #entries: Entry[] = [];
   #sequence = 0;
   #endpoints = 0;
@@ -100,6 +102,7 @@ export class FlowWorld {
   constructor(seed: number) {
     this.#random = new SeededRandom(seed);
     this.#readsScrapes = this.#chance(0.5);
+    this.#isStubborn = this.#chance(0.2);
     this.#settings = this.#anySettings();
     this.#real = new FlowController({
       settings: this.#settings.real,
@@ -205,6 +208,7 @@ export class FlowWorld {
     const running = this.#entries.filter(({ naive }) => naive.state === "running");
     if (running.length === 0) return;
     const { naive, real } = this.#any(running);
+    if (this.#isStubborn && naive.revokedAtMs >= 0 && !this.#chance(0.02)) return;
     const { generation, slot } = real.flight!.charges[0]!;
     const { columns } = this.#pool;
     if (columns.generation[slot] === generation) {
@@ -381,7 +385,7 @@ export class FlowWorld {
 
   #anyCeiling(): NaiveSettings["ceiling"] {
     const top = this.#any([1, 1, 0.8, 1.3]);
-    const lowest = this.#any([top, top, 0.3]);
+    const lowest = this.#any([top, top, 0.3, 1.5]);
     return (_saturation, rank, bands) =>
       bands === 1 ? top : top - (rank * (top - lowest)) / (bands - 1);
   }
@@ -524,8 +528,8 @@ export class FlowWorld {
     if (this.#naive.mostOvertaken > this.#bypassMax) {
       this.#fail(`${this.#naive.mostOvertaken} have overtaken one, at most ${this.#bypassMax} may`);
     }
-    if (this.steps % 16 === 0) this.#compareGauges(waiting);
-    if (this.steps % 64 === 0) this.#forgetEnded();
+    if (this.steps % 32 === 0) this.#compareGauges(waiting);
+    if (this.steps % 32 === 16) this.#forgetEnded();
   }
 
   #compareGauges(waiting: readonly NaiveTicket[]): void {

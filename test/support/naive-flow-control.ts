@@ -153,7 +153,15 @@ export class NaiveFlowControl {
     const band = this.bandOf(facts.priority);
     const flow = this.#flowOf(band, facts.fairnessId, sharedAs);
     const ticket: NaiveTicket = {
-      ...facts,
+      sequence: facts.sequence,
+      priority: facts.priority,
+      fairnessId: facts.fairnessId,
+      bytes: facts.bytes,
+      subset: facts.subset,
+      promptTokens: facts.promptTokens,
+      maxOutputTokens: facts.maxOutputTokens,
+      ttlHeaderMs: facts.ttlHeaderMs,
+      ttftMs: facts.ttftMs,
       band,
       flow,
       enqueuedAtMs: this.nowMs,
@@ -238,7 +246,6 @@ export class NaiveFlowControl {
   reconfigure(settings: NaiveSettings): void {
     this.settings = settings;
     this.#applyBands();
-    for (const ticket of this.waiting()) ticket.deadlineMs = this.#deadline(ticket);
     this.wake();
   }
 
@@ -315,7 +322,9 @@ export class NaiveFlowControl {
   }
 
   #allFlows(): { band: NaiveBand; flow: NaiveOwnFlow }[] {
-    return this.bands.flatMap((band) => band.flows.map((flow) => ({ band, flow })));
+    const all: { band: NaiveBand; flow: NaiveOwnFlow }[] = [];
+    for (const band of this.bands) for (const flow of band.flows) all.push({ band, flow });
+    return all;
   }
 
   #flowOf(band: NaiveBand, id: string, sharedAs: string | null): NaiveOwnFlow {
@@ -346,8 +355,10 @@ export class NaiveFlowControl {
   }
 
   #noteIdle(): void {
+    const busy = new Set<NaiveFlow>();
+    for (const { flow } of this.tickets) busy.add(flow);
     for (const { flow } of this.#allFlows()) {
-      const isIdle = this.tickets.every((ticket) => ticket.flow !== flow);
+      const isIdle = !busy.has(flow);
       if (isIdle === flow.idleSinceMs >= 0) continue;
       flow.idleSinceMs = isIdle ? this.nowMs : -1;
       flow.idleOrder = this.#orders++;
@@ -435,7 +446,9 @@ export class NaiveFlowControl {
   }
 
   #step(): boolean {
-    const expired = this.waiting()
+    const waiting = this.waiting();
+    if (waiting.length === 0) return false;
+    const expired = waiting
       .filter(({ deadlineMs }) => deadlineMs <= this.nowMs)
       .sort((a, b) => a.deadlineMs - b.deadlineMs || a.sequence - b.sequence)[0];
     if (expired !== undefined) {
@@ -446,10 +459,10 @@ export class NaiveFlowControl {
     }
     const saturation = this.saturation();
     const ranked = this.settings.activeBandsOnly
-      ? this.bands.filter((band) => this.waiting().some((ticket) => ticket.band === band))
+      ? this.bands.filter((band) => waiting.some((ticket) => ticket.band === band))
       : this.bands;
     for (const band of this.bands) {
-      const mine = this.waiting().filter((ticket) => ticket.band === band);
+      const mine = waiting.filter((ticket) => ticket.band === band);
       if (mine.length === 0) continue;
       const ceiling = this.settings.ceiling(saturation, ranked.indexOf(band), ranked.length);
       if (this.#isEmptyPool || saturation >= ceiling) {
@@ -585,7 +598,7 @@ export class NaiveFlowControl {
       if (ceiling <= 0 || saturation < ceiling) continue;
       if (this.#outstanding.length > 0 || this.#cooling.length > 0) return;
       const each = saturation / this.running().length;
-      const wanted = Math.min(Math.max(1, Math.ceil((saturation - ceiling) / each)), 2);
+      const wanted = Math.min(Math.max(1, Math.ceil((saturation - ceiling) / each - 1e-9)), 2);
       const victims = evictable.filter(({ priority }) => priority < band.priority).slice(0, wanted);
       this.log.push(`revoked ${band.priority} ${victims.length}`);
       for (const victim of victims) {
