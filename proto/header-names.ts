@@ -62,6 +62,7 @@ export const HeaderId = {
   gatewayBaseModelName: 51,
   wentIntoResponseHeaders: 52,
   conformanceServedEndpoint: 53,
+  accept: 54,
 } as const;
 
 /**
@@ -127,6 +128,7 @@ const TABLE: Readonly<Record<keyof typeof HeaderId, readonly [name: string, fate
   gatewayBaseModelName: ["x-gateway-base-model-name", Fate.pass],
   wentIntoResponseHeaders: ["x-went-into-resp-headers", Fate.pass],
   conformanceServedEndpoint: ["x-conformance-test-served-endpoint", Fate.pass],
+  accept: ["accept", Fate.pass],
 };
 
 /** Namespaces of metadata: of what the gateway tells and of what it is told. */

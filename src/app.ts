@@ -22,6 +22,7 @@ import type { InheritedSockets } from "./cli/inherited-sockets.ts";
 import type { FileDiscoveryParameters } from "./config/outer-plugins.ts";
 import { scraperOptions } from "./config/scraper-options.ts";
 import { FileDiscovery } from "./control/file-discovery.ts";
+import { ManifestDiscovery } from "./control/manifest-discovery.ts";
 import { PoolUpdater } from "./control/pool-updater.ts";
 import { acceptExtProc, createDataPlane } from "./data-plane.ts";
 import type { FlowPort } from "./ingress/flow-port.ts";
@@ -33,6 +34,7 @@ import { createSelfSignedPair, KeyPairWatcher, readKeyPair } from "./ingress/tls
 import type { Logger } from "./log.ts";
 import { Metrics } from "./metrics/metrics.ts";
 import { collectPoolMetrics } from "./metrics/pool-metrics.ts";
+import { ResourceStore } from "./request/inference-resources.ts";
 
 /** Decisions kept for /debug/decisions. */
 const DECISIONS_KEPT = 256;
@@ -69,6 +71,8 @@ export class App {
   readonly #scrapers: ScraperHandle;
   readonly #updater: PoolUpdater;
   readonly #discovery: FileDiscovery;
+  readonly #resources: ResourceStore;
+  readonly #manifests: ManifestDiscovery | null;
   readonly #health = new HealthService({ isReady: () => this.#isReady() });
   readonly #admin: ReturnType<typeof createAdminServer>;
   readonly #context: IngressContext;
@@ -104,8 +108,15 @@ export class App {
       options === null ? NO_SCRAPES : this.#scrapers,
       log,
     );
-    const { path, watchFile } = discovery.parameters as FileDiscoveryParameters;
+    const { manifestsPath, path, watchFile } = discovery.parameters as FileDiscoveryParameters;
     this.#discovery = new FileDiscovery({ path, watchFile, log });
+    this.#resources = new ResourceStore({
+      group: flags.poolGroup,
+      namespace: flags.poolNamespace,
+      name: flags.poolName,
+    });
+    this.#manifests =
+      manifestsPath === undefined ? null : new ManifestDiscovery({ path: manifestsPath, log });
     const plane = createDataPlane({
       config,
       flags,
@@ -114,6 +125,7 @@ export class App {
       metrics: this.#metrics,
       recorder: this.#recorder,
       reader: this.#scrapers.reader,
+      resources: this.#resources,
       scrapeIntervalMs: options?.intervalMs,
       onFault: (error) => this.#onFault(error),
       warn: (warning) => log.warn({ warning }, "configuration"),
@@ -134,6 +146,8 @@ export class App {
   /** Loads the endpoints, then listens. @returns the ports in use */
   async start(): Promise<AppPorts> {
     const flags = this.#flags;
+    // Before the endpoints: nobody is to be served by rules that are still to come.
+    await this.#manifests?.start((resources) => this.#resources.replace(resources));
     await this.#discovery.start((endpoints) => {
       this.#updater.apply(endpoints);
       this.#poolKnown = true;
@@ -165,9 +179,10 @@ export class App {
     return { grpc, health, metrics };
   }
 
-  /** Reads the endpoints file again, watched or not; what comes of it is logged and counted. */
+  /** Reads endpoints file and manifests again, watched or not; what comes of it is logged and counted. */
   reload(): void {
     void this.#discovery.reload();
+    void this.#manifests?.reload();
   }
 
   /** Takes the process out of service without losing a request; bounded by --drain-grace + --drain-timeout. */
@@ -205,6 +220,7 @@ export class App {
     clearInterval(this.#auditTimer);
     this.#keyPairs?.close();
     this.#discovery.stop();
+    this.#manifests?.stop();
     await Promise.all([
       this.#extProc?.drain(0),
       this.#healthServer?.drain(0),
@@ -315,6 +331,7 @@ export class App {
     }
     families.bodyBytesInFlight.set(0, this.#context.bodyBudget.bytes);
     families.internalFaults.set(0, this.#faults);
+    this.#collectResources();
     collectPoolMetrics(this.#metrics, {
       poolName: this.#flags.poolName,
       pool: this.#pool,
@@ -325,6 +342,18 @@ export class App {
       scheduler: this.#scheduler,
       discovery: this.#discovery.stats,
     });
+  }
+
+  #collectResources(): void {
+    const { inferenceResources, manifestProblems, manifestReloads } = this.#metrics.families;
+    const { objectiveCount, rewriteCount } = this.#resources.current;
+    inferenceResources.set(inferenceResources.row("InferenceObjective"), objectiveCount);
+    inferenceResources.set(inferenceResources.row("InferenceModelRewrite"), rewriteCount);
+    if (this.#manifests === null) return;
+    const { problems, reloadsFailed, reloadsOk } = this.#manifests.stats;
+    manifestProblems.set(0, problems);
+    manifestReloads.set(manifestReloads.row("ok"), reloadsOk);
+    manifestReloads.set(manifestReloads.row("failed"), reloadsFailed);
   }
 }
 

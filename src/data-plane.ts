@@ -27,6 +27,7 @@ import { FlowMetrics } from "./metrics/flow-metrics.ts";
 import type { Metrics } from "./metrics/metrics.ts";
 import { PickMeter } from "./metrics/pick-meter.ts";
 import { RequestMetrics } from "./metrics/request-metrics.ts";
+import type { ResourceStore } from "./request/inference-resources.ts";
 import { configuredEstimate } from "./request/media-estimate.ts";
 import { passthroughParser } from "./request/parsers/passthrough.ts";
 import { buildParsers, ParserTable } from "./request/parsers/registry.ts";
@@ -43,6 +44,8 @@ export interface DataPlaneOptions {
   readonly recorder: DecisionRecorder;
   /** Brings scraped facts up to date before each pick. */
   readonly reader: EndpointTableReader;
+  /** Objectives and model rewrites of the pool. */
+  readonly resources: ResourceStore;
   /** Time between two scrapes of an endpoint, ms; absent = nothing is scraped. */
   readonly scrapeIntervalMs?: number | undefined;
   readonly onFault: (error: unknown) => void;
@@ -62,7 +65,8 @@ const RANDOM_32_BITS = 2 ** 32;
 
 /** @throws ConfigError when plugins refuse their parameters */
 export function createDataPlane(options: DataPlaneOptions): DataPlane {
-  const { clock, config, flags, metrics, onFault, pool, reader, recorder, warn } = options;
+  const { clock, config, flags, metrics, onFault, pool, reader, recorder, resources, warn } =
+    options;
   const { flowControl, scheduler } = buildCore(config, {
     pool,
     clock,
@@ -78,6 +82,7 @@ export function createDataPlane(options: DataPlaneOptions): DataPlane {
     : buildParsers(config.parsers);
   for (const warning of parsers.warnings) warn(warning);
   const requestMetrics = new RequestMetrics(metrics);
+  resources.onChange(({ modelNames }) => requestMetrics.exempt(modelNames));
   const refresh = (): number => reader.refresh(pool);
   const now = (): number => performance.now();
   const waitsForRoom = flowControl !== null;
@@ -99,6 +104,7 @@ export function createDataPlane(options: DataPlaneOptions): DataPlane {
       ...(options.onAllStale === undefined ? {} : { onAllStale: options.onAllStale }),
     });
     metrics.onCollect(() => meter.collect(port));
+    resources.onChange(({ priorities }) => port.setPriorities(priorities));
     flow = port;
   }
   const { conformanceMode } = flags;
@@ -123,6 +129,8 @@ export function createDataPlane(options: DataPlaneOptions): DataPlane {
     },
     disableSubsetFilter: flags.disableEndpointSubsetFilter,
     emitScores: flags.emitEndpointScores,
+    errorFormat: flags.errorFormat,
+    resources,
     pluginHeaders: new PluginHeaders(headersRead, scheduler.fairnessHeaders),
     answers: conformanceMode ? { ...answers, verifiesServed: true } : answers,
     mediaEstimate: configuredEstimate(config),

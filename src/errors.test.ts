@@ -5,7 +5,14 @@ import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 import { REJECTIONS, type RejectReason } from "../scheduler/index.ts";
 import { inPackage } from "../test/support/paths.ts";
-import { type ErrorCode, type ErrorRow, errors, errorText, rejectionErrors } from "./errors.ts";
+import {
+  type ErrorCode,
+  type ErrorRow,
+  errors,
+  errorText,
+  errorTypes,
+  rejectionErrors,
+} from "./errors.ts";
 
 const codes = Object.keys(errors) as ErrorCode[];
 const rows: readonly (readonly [ErrorCode, ErrorRow])[] = codes.map((code) => [code, errors[code]]);
@@ -15,6 +22,7 @@ const STATUSES: Readonly<Record<number, readonly [grpc: number, code: string]>> 
   400: [3, "BadRequest"],
   412: [9, "PreconditionFailed"],
   413: [8, "PayloadTooLarge"],
+  415: [12, "UnsupportedMediaType"],
   429: [8, "ResourceExhausted"],
   431: [8, "RequestHeaderFieldsTooLarge"],
   500: [13, "Internal"],
@@ -76,15 +84,31 @@ describe("texts", () => {
 });
 
 describe("docs/errors.md", () => {
-  const documented = readFileSync(inPackage("docs", "errors.md"), "utf8")
-    .split("\n")
-    .filter((line) => line.startsWith("| `EPP_"))
-    .map((line) =>
-      line
-        .slice(1, -1)
-        .split("|")
-        .map((cell) => cell.trim()),
+  const page = readFileSync(inPackage("docs", "errors.md"), "utf8");
+  const rowsThatBegin = (start: RegExp) =>
+    page
+      .split("\n")
+      .filter((line) => start.test(line))
+      .map((line) =>
+        line
+          .slice(1, -1)
+          .split("|")
+          .map((cell) => cell.trim()),
+      );
+  const documented = rowsThatBegin(/^\| `EPP_/);
+
+  test("has a row for each status with the types that JSON bodies have, and no other", () => {
+    expect(rowsThatBegin(/^\| [45]\d\d \|/)).toEqual(
+      Object.entries(errorTypes).map(([status, { anthropic, openai }]) => [
+        status,
+        `\`${openai}\``,
+        `\`${anthropic}\``,
+      ]),
     );
+    expect(Object.keys(errorTypes).map(Number)).toEqual(
+      [...new Set(rows.map(([, { http }]) => http))].sort((a, b) => a - b),
+    );
+  });
 
   test("has one row for each code, in the order of the table, and no other", () => {
     expect(documented.map(([code]) => code!.replaceAll("`", ""))).toEqual(codes);
@@ -101,5 +125,23 @@ describe("docs/errors.md", () => {
     expect(dropped).toBe(row.dropped === "" ? "–" : `\`${row.dropped}\``);
     expect(when).not.toBe("");
     expect(advice).not.toBe("");
+  });
+});
+
+describe("docs/migrating-from-llm-d.md", () => {
+  const page = readFileSync(inPackage("docs", "migrating-from-llm-d.md"), "utf8");
+
+  test.each(codes)("says where %s comes from", (code) => {
+    expect(page).toContain(`\`${code}\``);
+  });
+
+  test("says of each weakness what became of it, in order", () => {
+    const verdicts = [...page.matchAll(/^\| (DBU-\d+) \| [^|]+ \| ([^|]+) \| [^|]+ \|$/gm)];
+    expect(verdicts.map(([, name]) => name)).toEqual(
+      Array.from({ length: 35 }, (_, i) => `DBU-${i + 1}`),
+    );
+    for (const [, name, verdict] of verdicts) {
+      expect(["built", "different", "absent"], name).toContain(verdict);
+    }
   });
 });

@@ -192,6 +192,23 @@ export const errors = {
 
 export type ErrorCode = keyof typeof errors;
 
+/** Statuses of the table. */
+type HttpStatus = (typeof errors)[ErrorCode]["http"];
+
+/** `type` of an error in a JSON body, by status: as OpenAI's and Anthropic's APIs have it. */
+export const errorTypes: Readonly<
+  Record<HttpStatus, { readonly openai: string; readonly anthropic: string }>
+> = {
+  400: { openai: "invalid_request_error", anthropic: "invalid_request_error" },
+  412: { openai: "invalid_request_error", anthropic: "invalid_request_error" },
+  413: { openai: "invalid_request_error", anthropic: "request_too_large" },
+  415: { openai: "invalid_request_error", anthropic: "invalid_request_error" },
+  429: { openai: "rate_limit_error", anthropic: "rate_limit_error" },
+  431: { openai: "invalid_request_error", anthropic: "invalid_request_error" },
+  500: { openai: "server_error", anthropic: "api_error" },
+  503: { openai: "server_error", anthropic: "overloaded_error" },
+};
+
 /** Row for each reason of the scheduler; the type makes the map total. */
 export const rejectionErrors: Readonly<Record<RejectReason, ErrorCode>> = {
   "no-candidates": "EPP_POOL_NO_ENDPOINTS",
@@ -212,7 +229,7 @@ export const rejectionErrors: Readonly<Record<RejectReason, ErrorCode>> = {
   "not-admitted": "EPP_FLOW_NOT_ADMITTED",
 };
 
-/** Body of the immediate response: `inference error: <Code> - <text>`, the form upstream's users match on. */
+/** Text of the immediate response: `inference error: <Code> - <text>`, the form upstream's users match on. */
 export function errorText(code: ErrorCode, detail = ""): string {
   const row: ErrorRow = errors[code];
   const text = detail === "" ? row.text : row.text === "" ? detail : `${row.text}: ${detail}`;

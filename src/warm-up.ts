@@ -30,6 +30,7 @@ import {
   practiceExchanges,
   resetOf,
 } from "./practice-exchanges.ts";
+import { ResourceStore } from "./request/inference-resources.ts";
 
 export const warmUpLimits = {
   /**
@@ -85,6 +86,7 @@ async function playRound(
     metrics: new Metrics({ collectsProcess: false }),
     recorder: new DecisionRecorder(1),
     reader: new EndpointTableReader(table),
+    resources: new ResourceStore({ group: "", namespace: "", name: "" }),
     onFault: () => {},
     warn: () => {},
   });

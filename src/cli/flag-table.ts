@@ -320,6 +320,13 @@ export const flagTable = [
     doc: "**ours**: request bodies held at one time; 503 above",
   },
   {
+    name: "error-format",
+    type: "string",
+    default: "auto",
+    choices: ["auto", "text", "json"],
+    doc: "**ours**: body of refusals; auto = JSON for clients that accept application/json by name, else text",
+  },
+  {
     name: "threads",
     type: "integer",
     default: "1",

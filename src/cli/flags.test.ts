@@ -34,6 +34,8 @@ test("the defaults are those of the table", () => {
     disableEndpointSubsetFilter: false,
     emitEndpointScores: false,
     conformanceMode: false,
+    errorFormat: "auto",
+    poolGroup: "inference.networking.k8s.io",
     refreshMetricsIntervalMs: 50,
     metricsStalenessThresholdMs: 2000,
     verbosity: 2,

@@ -16,9 +16,11 @@ export interface Flags {
   readonly grpcMaxRecvMsgBytes: number;
   readonly poolName: string;
   readonly poolNamespace: string;
+  readonly poolGroup: string;
   readonly disableEndpointSubsetFilter: boolean;
   readonly emitEndpointScores: boolean;
   readonly conformanceMode: boolean;
+  readonly errorFormat: "auto" | "text" | "json";
   readonly refreshMetricsIntervalMs: number;
   readonly metricsStalenessThresholdMs: number;
   readonly verbosity: number;
@@ -290,9 +292,11 @@ function assemble(values: ReadonlyMap<FlagName, Value>, notices: string[]): Flag
     grpcMaxRecvMsgBytes: number("grpc-max-recv-msg-size"),
     poolName: text("pool-name"),
     poolNamespace: text("pool-namespace"),
+    poolGroup: text("pool-group"),
     disableEndpointSubsetFilter: boolean("disable-endpoint-subset-filter"),
     emitEndpointScores: boolean("emit-endpoint-scores"),
     conformanceMode: boolean("conformance-mode"),
+    errorFormat: text("error-format") as Flags["errorFormat"],
     refreshMetricsIntervalMs,
     metricsStalenessThresholdMs: number("metrics-staleness-threshold"),
     verbosity: levels.verbosity,

@@ -94,8 +94,8 @@ async function build(flags: Flags, log: Logger, env: NodeJS.ProcessEnv): Promise
 }
 
 /**
- * First SIGTERM or SIGINT drains, a second one skips its grace, a third one ends at once; SIGHUP reads the endpoints file
- * again. Where nothing serves yet there is nothing to drain or read.
+ * First SIGTERM or SIGINT drains, a second one skips its grace, a third one ends at once; SIGHUP reads endpoints file and
+ * manifests again. Where nothing serves yet there is nothing to drain or read.
  */
 function waitForSignals(running: () => App | null, log: Logger): Promise<number> {
   return new Promise((resolve) => {

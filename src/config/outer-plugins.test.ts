@@ -158,10 +158,10 @@ describe("file-discovery", () => {
     ]);
   });
 
-  test("refuses manifestsPath instead of routing without the objectives in it", async () => {
-    expect(await problemsOf("file-discovery", { path: "/x", manifestsPath: "/m" })).toEqual([
-      "plugins[0].parameters.manifestsPath: is not supported by this version: " +
-        "InferenceObjective and InferenceModelRewrite are not read",
+  test("takes a path of manifests, and refuses an empty one", async () => {
+    expect(await problemsOf("file-discovery", { path: "/x", manifestsPath: "/m" })).toEqual([]);
+    expect(await problemsOf("file-discovery", { path: "/x", manifestsPath: "" })).toEqual([
+      'plugins[0].parameters.manifestsPath: expected non-empty string, got ""',
     ]);
   });
 });

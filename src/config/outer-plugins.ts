@@ -126,7 +126,7 @@ export type ExtractorParameters = z.infer<typeof Extractor>;
 const FileDiscovery = z.strictObject({
   path: z.string().min(1),
   watchFile: z.boolean().default(false),
-  manifestsPath: notSupported("InferenceObjective and InferenceModelRewrite are not read"),
+  manifestsPath: z.string().min(1).optional(),
 });
 
 export type FileDiscoveryParameters = z.infer<typeof FileDiscovery>;

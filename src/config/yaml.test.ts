@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { decodeUtf8, parseYaml } from "./yaml.ts";
+import { decodeUtf8, parseYaml, parseYamlDocuments } from "./yaml.ts";
 
 const problemsOf = (text: string) => {
   const result = parseYaml(text);
@@ -75,4 +75,32 @@ test("any text gives a value or problems", () => {
       expect(Object.keys(parseYaml(text))).toHaveLength(1);
     }),
   );
+});
+
+describe("a text of several documents", () => {
+  test("gives each by itself, what is wrong in one with its place in the text", () => {
+    const text = "a: 1\n---\nb: 1\nb: 2\n---\n---\n[3]\n";
+    expect(parseYamlDocuments(text)).toEqual([
+      { value: { a: 1 } },
+      { problems: [{ line: 4, column: 1, message: "Map keys must be unique" }] },
+      { value: null },
+      { value: [3] },
+    ]);
+  });
+
+  test("that holds nothing gives nothing to take", () => {
+    for (const text of ["", "\n# nothing\n"]) {
+      expect(parseYamlDocuments(text).every((one) => "value" in one && one.value === null)).toBe(
+        true,
+      );
+    }
+  });
+
+  test("has the bounds of a single one", () => {
+    const aliases = `a: &a [1]\nb: [${"*a,".repeat(101)}]`;
+    const deep = "[".repeat(100_000);
+    for (const text of [`${aliases}\n---\nc: 1`, deep]) {
+      expect(parseYamlDocuments(text).some((one) => "problems" in one)).toBe(true);
+    }
+  });
 });

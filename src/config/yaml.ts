@@ -3,7 +3,7 @@
  * error, never a guess.
  * @module
  */
-import { parseDocument } from "yaml";
+import { type Document, parseAllDocuments, parseDocument } from "yaml";
 
 /** Aliases expanded in one document: a few anchors are fine, a bomb is not. */
 const ALIASES_MAX = 100;
@@ -15,23 +15,42 @@ export interface YamlProblem {
   readonly message: string;
 }
 
-/** The one document of a text, or everything that is wrong with it. */
-export function parseYaml(
-  text: string,
-): { readonly value: unknown } | { readonly problems: readonly YamlProblem[] } {
+/** One document: its value, or everything that is wrong with it. */
+export type ParsedYaml =
+  | { readonly value: unknown }
+  | { readonly problems: readonly YamlProblem[] };
+
+const OPTIONS = { merge: true, prettyErrors: true, uniqueKeys: true } as const;
+
+/** The one document of a text. */
+export function parseYaml(text: string): ParsedYaml {
+  return guarded(() => toValue(parseDocument(text, OPTIONS)));
+}
+
+/** Every document of a text, one as one: documents that hold nothing are left in, with the value null. */
+export function parseYamlDocuments(text: string): readonly ParsedYaml[] {
+  const documents = guarded(() => ({ value: parseAllDocuments(text, OPTIONS) }));
+  if ("problems" in documents) return [documents];
+  return [...documents.value].map((document) => guarded(() => toValue(document as Document)));
+}
+
+function toValue(document: Pick<Document, "errors" | "toJS" | "warnings">): ParsedYaml {
+  const faults = [...document.errors, ...document.warnings];
+  if (faults.length === 0) return { value: document.toJS({ maxAliasCount: ALIASES_MAX }) };
+  return {
+    problems: faults.map(({ linePos, message }) => ({
+      line: linePos?.[0].line ?? 0,
+      column: linePos?.[0].col ?? 0,
+      message: firstSentence(message),
+    })),
+  };
+}
+
+/** The parser throws at aliases beyond the bound, and at brackets nested so deep that it runs out of stack. */
+function guarded<T>(parse: () => T): T | { readonly problems: readonly YamlProblem[] } {
   try {
-    const document = parseDocument(text, { merge: true, prettyErrors: true, uniqueKeys: true });
-    const faults = [...document.errors, ...document.warnings];
-    if (faults.length === 0) return { value: document.toJS({ maxAliasCount: ALIASES_MAX }) };
-    return {
-      problems: faults.map(({ linePos, message }) => ({
-        line: linePos?.[0].line ?? 0,
-        column: linePos?.[0].col ?? 0,
-        message: firstSentence(message),
-      })),
-    };
+    return parse();
   } catch (error) {
-    // Aliases beyond the bound, or brackets nested so deep that the parser runs out of stack.
     return { problems: [{ line: 0, column: 0, message: (error as Error).message }] };
   }
 }

@@ -310,6 +310,24 @@ describe("large things", () => {
     expect(held()).toEqual(NOTHING_HELD);
   });
 
+  test("a header of 1 MB, or as much in many, is read where it stands and not kept", () => {
+    const { open, held } = ingressSetup();
+    const long = "v".repeat(MIB);
+    const many = Array.from({ length: 900 }, (_, i) => [`x-${i}`, "v".repeat(1200)] as const);
+    for (const headers of [
+      [["x-other", long]],
+      [["x-session-id", long]],
+      [["accept", long]],
+      many,
+    ] as const) {
+      const exchange = open().requestHeaders(post(CHAT, headers)).requestBody(chatBody(), true);
+      expect(exchange.pick().destination).not.toBe("");
+      expect(exchange.stream.segments.reduce((sum, one) => sum + one.length, 0)).toBeLessThan(KIB);
+      exchange.cancel();
+    }
+    expect(held()).toEqual(NOTHING_HELD);
+  });
+
   test("so many in the answer end the exchange: the request is not to blame", () => {
     const { open, held } = ingressSetup();
     const headers = Array.from({ length: 2000 }, (_, i) => [`x-${i}`, "v"] as const);

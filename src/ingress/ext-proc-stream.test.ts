@@ -5,7 +5,9 @@
 import { gzipSync } from "node:zlib";
 import { describe, expect, test } from "vitest";
 import { HeaderId, headerNames, isRemovedFromRequest } from "../../proto/index.ts";
+import type { InferenceRequest } from "../../scheduler/index.ts";
 import {
+  type HeaderPairs,
   removedHeadersOf,
   setHeadersOf,
   streamedBodyOf,
@@ -17,11 +19,13 @@ import {
   ingressSetup,
   Mode,
   NOTHING_HELD,
+  POOL_SCOPE,
   post,
   requestFrame,
   subsetOf,
   watchedSetup,
 } from "../../test/support/ingress-exchange.ts";
+import type { InferenceModelRewrite, InferenceResource } from "../request/inference-resources.ts";
 
 const ENDPOINTS = ["10.0.0.0:8000", "10.0.0.1:8000"];
 const UPLOAD = "/v1/files";
@@ -157,6 +161,111 @@ describe("full duplex", () => {
     exchange.requestHeaders(post("/v1/completions", [["x-gateway-model-name-rewrite", "m2"]]));
     exchange.requestBody('{"prompt":"p"}', true);
     expect(exchange.body("requestBody").toString()).toBe('{"model":"m2","prompt":"p"}');
+  });
+});
+
+describe("objectives and rewrite rules", () => {
+  const POOL = { group: POOL_SCOPE.group, kind: "InferencePool", name: POOL_SCOPE.name };
+  const ours = { group: "llm-d.ai", namespace: "", pool: POOL };
+  const rewriteOf = (
+    models: readonly string[],
+    ...targets: (readonly [model: string, weight: number])[]
+  ): InferenceModelRewrite => ({
+    ...ours,
+    kind: "InferenceModelRewrite",
+    name: "rw",
+    createdAtMs: 0,
+    rules: [{ models, targets: targets.map(([model, weight]) => ({ model, weight })) }],
+  });
+
+  /** Requests as they are submitted, and an ingress with these resources. */
+  function withResources(...list: InferenceResource[]) {
+    const requests: InferenceRequest[] = [];
+    const setup = ingressSetup({
+      wrapPort: (port) => {
+        const submit = port.submit.bind(port);
+        port.submit = (request, subset, sink) => {
+          requests.push(request);
+          return submit(request, subset, sink);
+        };
+        return port;
+      },
+    });
+    setup.context.resources.replace(list);
+    return { ...setup, requests };
+  }
+
+  const body = (model?: string) => JSON.stringify({ model, prompt: "p" });
+  const COMPLETIONS = "/v1/completions";
+
+  test("an objective gives the priority, with a body and without; one that is not there gives 0", () => {
+    const { open, requests } = withResources({
+      ...ours,
+      kind: "InferenceObjective",
+      name: "high",
+      priority: 7,
+    });
+    const high = post(CHAT, [["x-llm-d-inference-objective", "high"]]);
+    open().requestHeaders(high).requestBody(chatBody(), true);
+    open().requestHeaders(high, true);
+    open()
+      .requestHeaders(post(CHAT, [["x-gateway-inference-objective", "none"]]))
+      .requestBody(chatBody(), true);
+    open().requestHeaders(post(CHAT)).requestBody(chatBody(), true);
+    expect(requests.map(({ priority }) => priority)).toEqual([7, 7, 0, 0]);
+  });
+
+  test("a rule gives its model another target, whatever the header asks for", () => {
+    const { open, requests } = withResources(rewriteOf(["public"], ["served", 0]));
+    const header = [["x-llm-d-model-name-rewrite", "asked"]] as const;
+    for (const headers of [[], header]) {
+      const exchange = open().requestHeaders(post(COMPLETIONS, headers));
+      exchange.requestBody(body("public"), true);
+      expect(JSON.parse(exchange.body("requestBody").toString())).toEqual({
+        model: "served",
+        prompt: "p",
+      });
+    }
+    open().requestHeaders(post(COMPLETIONS, header)).requestBody(body("other"), true);
+    expect(requests.map(({ model, targetModel }) => `${model} ${targetModel}`)).toEqual([
+      "public served",
+      "public served",
+      "other asked",
+    ]);
+  });
+
+  test("a rule for all gives a body without a model one", () => {
+    const { open } = withResources(rewriteOf([], ["served", 0]));
+    const exchange = open().requestHeaders(post(COMPLETIONS)).requestBody(body(), true);
+    expect(exchange.body("requestBody").toString()).toBe('{"model":"served","prompt":"p"}');
+  });
+
+  test("a rule without targets leaves no model: 400", () => {
+    const { open } = withResources(rewriteOf(["m"]));
+    const exchange = open().requestHeaders(post(COMPLETIONS)).requestBody(body("m"), true);
+    expect(exchange.rejection()).toMatchObject({ http: 400 });
+  });
+
+  test("a session stays with its target, and so does a request that is sent again", () => {
+    const { open, requests } = withResources(rewriteOf(["m"], ["a", 1], ["b", 1]));
+    const targetsOf = (headersOf: (i: number) => HeaderPairs): Set<string> => {
+      requests.length = 0;
+      for (let i = 0; i < 50; i++) {
+        open()
+          .requestHeaders([[":path", COMPLETIONS], ...headersOf(i)])
+          .requestBody(body("m"), true);
+      }
+      return new Set(requests.map(({ targetModel }) => targetModel));
+    };
+    expect(targetsOf((i) => [["x-request-id", `r${i}`]]).size).toBe(2);
+    expect(targetsOf(() => []).size).toBe(2);
+    expect(targetsOf(() => [["x-request-id", "r1"]]).size).toBe(1);
+    const inSession = (i: number) =>
+      [
+        ["x-request-id", `r${i}`],
+        ["x-session-id", "s1"],
+      ] as const;
+    expect(targetsOf(inSession).size).toBe(1);
   });
 });
 
@@ -310,6 +419,24 @@ describe("header changes", () => {
         ["cookie", "a=1"],
         ["cookie", "b=2"],
         ["x-other", "o"],
+      ]),
+      true,
+    );
+    expect(Object.keys(exchange.pick().set)).toEqual(["x-gateway-destination-endpoint"]);
+    expect(exchange.pick().remove).toEqual([]);
+  });
+
+  test("traces and baggage pass untouched, repeated ones too", () => {
+    const exchange = ingressSetup().open();
+    exchange.requestHeaders(
+      post(CHAT, [
+        ["traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"],
+        ["tracestate", "a=1"],
+        ["tracestate", "b=2"],
+        ["baggage", "k=v"],
+        ["via", "1.1 a"],
+        ["via", "1.1 b"],
+        ["te", "trailers"],
       ]),
       true,
     );

@@ -35,7 +35,6 @@ import {
   writeBufferedBodyReply,
   writeDestinationReply,
   writeHeadersReply,
-  writeImmediateReply,
   writeTrailersReply,
 } from "../../proto/index.ts";
 import {
@@ -44,15 +43,7 @@ import {
   InferenceRequest,
   type Outcome,
 } from "../../scheduler/index.ts";
-import {
-  DROPPED_REASON_HEADER,
-  type ErrorCode,
-  type ErrorRow,
-  errors,
-  errorText,
-  RETRY_AFTER_HEADER,
-  rejectionErrors,
-} from "../errors.ts";
+import { type ErrorCode, errors, rejectionErrors } from "../errors.ts";
 import type { RequestLabels } from "../metrics/request-metrics.ts";
 import { rewriteModel } from "../request/model-rewrite.ts";
 import type { ParsedBody, Parser, UsageFormat } from "../request/parsers/parser.ts";
@@ -69,6 +60,7 @@ import {
 } from "./body-mode.ts";
 import type { IngressContext } from "./ingress-context.ts";
 import type { LongWorkOwner } from "./long-work.ts";
+import { writeRejection } from "./rejection.ts";
 import { type Refusal, requestFacts } from "./request-facts.ts";
 import { RequestHeaders } from "./request-headers.ts";
 import { ResponseHalf } from "./response-half.ts";
@@ -565,22 +557,11 @@ export class ExtProcStream
     retryAfterSeconds = DEFAULT_RETRY_AFTER_SECONDS,
     cause: EndCause = "error",
   ): void {
-    const row: ErrorRow = errors[code];
-    const set =
-      row.dropped === ""
-        ? []
-        : [DROPPED_REASON_HEADER, row.dropped, RETRY_AFTER_HEADER, String(retryAfterSeconds)];
-    const { reply, metrics } = this.#context;
-    metrics.rejected(this.#labels, row.code);
+    const { errorFormat, metrics, reply } = this.#context;
+    metrics.rejected(this.#labels, errors[code].code);
     // Replies of this burst that are not on the wire stay in front: the gateway takes them in order.
-    writeImmediateReply(
-      reply.writer,
-      row.http,
-      set,
-      Buffer.from(errorText(code, detail)),
-      this.#headers?.isGrpc ? row.grpc : -1,
-      row.dropped,
-    );
+    const refusal = { code, detail, retryAfterSeconds };
+    writeRejection(reply.writer, refusal, this.#headers, errorFormat);
     reply.flush(this.#stream);
     this.#finish(cause);
     this.#stream.end();

@@ -241,6 +241,11 @@ export class FlowPort implements SchedulerPort {
     return scores;
   }
 
+  /** Priorities that objectives give: bands that are to be there, besides those of the configuration. */
+  setPriorities(priorities: readonly number[]): void {
+    this.#call(() => this.#flow.setPriorities(priorities));
+  }
+
   /** Refuses all that waits, and all that comes later. */
   close(): void {
     this.#call(() => this.#flow.close());

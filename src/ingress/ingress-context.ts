@@ -6,6 +6,7 @@
 import { ProcessingRequest } from "../../proto/index.ts";
 import { type Clock, hashName, type NameHash } from "../../scheduler/index.ts";
 import type { RequestMetrics } from "../metrics/request-metrics.ts";
+import type { ResourceStore } from "../request/inference-resources.ts";
 import { defaultMediaEstimate, type MediaEstimate } from "../request/media-tokens.ts";
 import { ParsedBody, type UsageFormat } from "../request/parsers/parser.ts";
 import type { ParserTable } from "../request/parsers/registry.ts";
@@ -14,6 +15,7 @@ import { BodyBudget } from "./body-buffer.ts";
 import { BodyDecoder } from "./body-decoder.ts";
 import { LongWork } from "./long-work.ts";
 import { NO_PLUGIN_HEADERS, type PluginHeaders } from "./plugin-headers.ts";
+import type { ErrorFormat } from "./rejection.ts";
 import { ReplyBuffer } from "./reply-buffer.ts";
 import type { SchedulerPort } from "./scheduler-port.ts";
 
@@ -42,6 +44,10 @@ export interface IngressOptions {
   readonly pluginHeaders?: PluginHeaders;
   /** How tokens of images, videos and sounds are estimated; absent = upstream's defaults. */
   readonly mediaEstimate?: MediaEstimate;
+  /** --error-format */
+  readonly errorFormat: ErrorFormat;
+  /** Objectives and model rewrites of the pool. */
+  readonly resources: ResourceStore;
   /** A fault of ours while a request was handled; the exchange goes on as far as it can. */
   readonly onFault?: (error: unknown) => void;
 }
@@ -79,6 +85,8 @@ export class IngressContext {
   readonly answerFormat: UsageFormat;
   readonly pluginHeaders: PluginHeaders;
   readonly mediaEstimate: MediaEstimate;
+  readonly errorFormat: ErrorFormat;
+  readonly resources: ResourceStore;
   readonly onFault: (error: unknown) => void;
   readonly reply = new ReplyBuffer();
   readonly message = new ProcessingRequest();
@@ -104,6 +112,8 @@ export class IngressContext {
     this.answerFormat = options.parsers.resolve(PATH_DEFAULT)?.usage ?? "none";
     this.pluginHeaders = options.pluginHeaders ?? NO_PLUGIN_HEADERS;
     this.mediaEstimate = options.mediaEstimate ?? defaultMediaEstimate;
+    this.errorFormat = options.errorFormat;
+    this.resources = options.resources;
     this.onFault = options.onFault ?? (() => {});
     this.bodyBudget = new BodyBudget(options.limits.bodyBytesInFlightMax);
   }

@@ -51,7 +51,13 @@ export function* requestFacts(
   }
   if (parser !== null) {
     targetModel = headers.modelRewrite || parsed.model;
-    if (targetModel === "" && parsed.isModelRequired) {
+    const rule = context.resources.current.ruleFor(parsed.model);
+    if (rule !== null) {
+      // A session stays with its target, as each retry of one request does.
+      targetModel = rule.target(headers.sessionId || headers.requestId);
+      context.metrics.rewritten(rule.rewrite, parsed.model, targetModel);
+    }
+    if (targetModel === "" && (rule !== null || parsed.isModelRequired)) {
       return { code: "EPP_REQUEST_NO_MODEL", detail: "" };
     }
     const { modelNameBytesMax } = parserLimits;
@@ -81,6 +87,7 @@ export function* requestFacts(
       model: parsed.model,
       targetModel,
       objective: headers.objective,
+      priority: context.resources.current.priorityOf(headers.objective),
       fairnessId: headers.fairnessId || DEFAULT_FAIRNESS_ID,
       streaming: parsed.streaming,
       bodyBytes: body.byteLength,

@@ -96,6 +96,38 @@ test.each([
   expect(read([["content-type", type]]).isGrpc).toBe(isGrpc);
 });
 
+test.each([
+  ["application/json", true],
+  ["text/plain, Application/JSON;q=0.5", true],
+  ["*/*", false],
+  ["", false],
+])("accept %j asks for JSON: %s", (accept, acceptsJson) => {
+  expect(read([["accept", accept]]).acceptsJson).toBe(acceptsJson);
+});
+
+test("accept may stand in several headers", () => {
+  const pairs = [
+    ["accept", "application/json"],
+    ["accept", "text/plain"],
+  ] as const;
+  expect(read(pairs).acceptsJson).toBe(true);
+});
+
+test("a session is named by the first header that has a value", () => {
+  const all = [
+    ["session_id", "5"],
+    ["session-id", "4"],
+    ["x-session-affinity", "3"],
+    ["x-claude-code-session-id", "2"],
+    ["x-session-id", "1"],
+  ] as const;
+  for (let i = 0; i < all.length; i++) {
+    expect(read(all.slice(0, i + 1)).sessionId).toBe(all[i]![1]);
+  }
+  expect(read([...all.slice(0, 4), ["x-session-id", ""]]).sessionId).toBe("2");
+  expect(read([["x-request-id", "r"]]).sessionId).toBe("");
+});
+
 describe("ids and names", () => {
   const { keptCharsMax } = requestHeaderLimits;
 

@@ -37,8 +37,12 @@ export class RequestHeaders {
   readonly modelRewrite: string;
   /** What is told of a video in the body; null = nothing. */
   readonly video: VideoHeaders | null;
+  /** Id of the session that the request belongs to, by the first of SESSION_HEADERS that is there; "" = none. */
+  readonly sessionId: string;
   /** Errors are wanted as gRPC status. */
   readonly isGrpc: boolean;
+  /** The client asks for JSON by name. */
+  readonly acceptsJson: boolean;
   /** CONNECT, or a change of protocol: the body has no end to wait for. */
   readonly isUpgrade: boolean;
   /** Coding of the body in lower case, "" = none. */
@@ -57,6 +61,8 @@ export class RequestHeaders {
     let requestId = "";
     let contentEncoding = "";
     let isGrpc = false;
+    let acceptsJson = false;
+    let isInSession = false;
     let isUpgrade = false;
     let remove = NO_NAMES;
     let ifAvailable = false;
@@ -89,6 +95,16 @@ export class RequestHeaders {
         case HeaderId.prefer:
           ifAvailable ||= hasPreference(headers.value(i), IF_AVAILABLE);
           break;
+        case HeaderId.accept:
+          acceptsJson ||= namesJson(headers, i);
+          break;
+        case HeaderId.sessionId:
+        case HeaderId.claudeCodeSessionId:
+        case HeaderId.sessionAffinity:
+        case HeaderId.agentSessionId:
+        case HeaderId.agentSessionIdUnderscore:
+          isInSession = true;
+          break;
         case HeaderId.upgrade:
         case HeaderId.protocol:
           isUpgrade = true;
@@ -115,7 +131,9 @@ export class RequestHeaders {
       ? (headers.get(HeaderId.modelRewrite) ?? headers.get(HeaderId.modelRewriteAlias) ?? "")
       : "";
     this.video = hasControls ? videoOf(headers) : null;
+    this.sessionId = isInSession ? firstValue(headers, SESSION_HEADERS) : "";
     this.isGrpc = isGrpc;
+    this.acceptsJson = acceptsJson;
     this.isUpgrade = isUpgrade;
     this.contentEncoding = contentEncoding;
     this.remove = remove;
@@ -125,6 +143,31 @@ export class RequestHeaders {
   removeContentEncoding(): void {
     this.remove = [...this.remove, headerNames[HeaderId.contentEncoding]!];
   }
+}
+
+const JSON_TYPE = "application/json";
+
+/** Most clients accept anything, which is shorter: no text is made of it. */
+function namesJson(headers: HeaderBlock, row: number): boolean {
+  if (headers.valueEnd[row]! - headers.valueStart[row]! < JSON_TYPE.length) return false;
+  return headers.value(row).toLowerCase().includes(JSON_TYPE);
+}
+
+/** Headers that clients name their session in, the first that is there counts. */
+const SESSION_HEADERS: readonly number[] = [
+  HeaderId.sessionId,
+  HeaderId.claudeCodeSessionId,
+  HeaderId.sessionAffinity,
+  HeaderId.agentSessionId,
+  HeaderId.agentSessionIdUnderscore,
+];
+
+function firstValue(headers: HeaderBlock, ids: readonly number[]): string {
+  for (const id of ids) {
+    const value = headers.get(id);
+    if (value !== undefined && value !== "") return shortened(value);
+  }
+  return "";
 }
 
 /** Codings so far and those of one more header, without `identity`, which is none; `x-gzip` is an old name. */

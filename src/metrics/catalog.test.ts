@@ -101,6 +101,14 @@ const UPSTREAM: readonly Upstream[] = [
     "inference_extension_scheduler_attempts_total",
     ["status", "target_model_name", "pod_name", "namespace", "port"],
   ],
+  [
+    "model_rewrite_decisions_total",
+    "counter",
+    ["model_rewrite_name", "model_name", "target_model"],
+    null,
+    "inference_extension_model_rewrite_decisions_total",
+    ["model_rewrite_name", "model_name", "target_model"],
+  ],
   ["ready_endpoints", "gauge", ["name"], null, "inference_pool_ready_pods", ["name"]],
   ...["kv_cache_utilization", "queue_size", "running_requests"].flatMap((what): Upstream[] => [
     [`average_${what}`, "gauge", ["name"], null, `inference_pool_average_${what}`, ["name"]],

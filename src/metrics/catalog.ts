@@ -210,6 +210,16 @@ export const catalog = {
       labelNames: ["status", "target_model_name", "pod_name", "namespace", "port"],
     },
   },
+  modelRewrites: {
+    name: "llm_d_epp_model_rewrite_decisions_total",
+    type: "counter",
+    help: "Requests whose model an InferenceModelRewrite decided on.",
+    labels: ["model_rewrite_name", "model_name", "target_model"],
+    twin: {
+      name: "inference_extension_model_rewrite_decisions_total",
+      labels: ["model_rewrite_name", "model_name", "target_model"],
+    },
+  },
   readyEndpoints: {
     name: "llm_d_epp_ready_endpoints",
     type: "gauge",
@@ -489,6 +499,24 @@ export const catalog = {
     type: "gauge",
     help: "Unix time of the last good load of the endpoints file.",
     labels: [],
+  },
+  manifestReloads: {
+    name: "endpoint_picker_manifest_reloads_total",
+    type: "counter",
+    help: "Reloads of manifests by result; failed = something in them was wrong.",
+    labels: ["result"],
+  },
+  manifestProblems: {
+    name: "endpoint_picker_manifest_problems",
+    type: "gauge",
+    help: "Things wrong in the manifests now.",
+    labels: [],
+  },
+  inferenceResources: {
+    name: "endpoint_picker_inference_resources",
+    type: "gauge",
+    help: "Resources of the pool in force, by kind.",
+    labels: ["kind"],
   },
   upstreamResponses: {
     name: "endpoint_picker_upstream_responses_total",

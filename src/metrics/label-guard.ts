@@ -11,10 +11,16 @@ export const LABEL_LENGTH_MAX = 256;
 
 export class LabelGuard {
   readonly #seen = new Set<string>();
+  #exempt: ReadonlySet<string> = new Set();
+
+  /** Values that the operator has named: they take no room, and are always themselves. Replaces those named before. */
+  exempt(values: ReadonlySet<string>): void {
+    this.#exempt = values;
+  }
 
   /** The value itself, or "other" when there is no room for it. The empty value is always itself. */
   admit(value: string): string {
-    if (value === "" || this.#seen.has(value)) return value;
+    if (value === "" || this.#seen.has(value) || this.#exempt.has(value)) return value;
     if (this.#seen.size >= LABEL_VALUES_MAX || value.length > LABEL_LENGTH_MAX) return OTHER;
     this.#seen.add(value);
     return value;

@@ -165,3 +165,24 @@ describe("labels that clients choose", () => {
     expect(long).toBe(requests.labels(requestOf({ model: "y".repeat(100_000) })));
   });
 });
+
+describe("rewrite rules", () => {
+  const LABELS = { model_rewrite_name: "rw", model_name: "m", target_model: "t" };
+
+  test("are counted by name and models, under both names of the family", async () => {
+    const { requests, value } = setup();
+    requests.rewritten("rw", "m", "t");
+    requests.rewritten("rw", "m", "t");
+    expect(await value("llm_d_epp_model_rewrite_decisions_total", LABELS)).toBe(2);
+    expect(await value("inference_extension_model_rewrite_decisions_total", LABELS)).toBe(2);
+  });
+
+  test("have models that are labels whatever room there is, those of requests seen before too", () => {
+    const { requests } = setup();
+    for (let i = 0; i < LABEL_VALUES_MAX; i++) requests.labels(requestOf({ model: `m${i}` }));
+    const request = requestOf({ model: "ours" });
+    expect(requests.labels(request).values[0]).toBe("other");
+    requests.exempt(new Set(["ours"]));
+    expect(requests.labels(request).values[0]).toBe("ours");
+  });
+});

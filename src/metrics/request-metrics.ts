@@ -108,6 +108,20 @@ export class RequestMetrics {
     return labels;
   }
 
+  /** Names of models that are always labels of their own: those of rewrite rules. */
+  exempt(modelNames: ReadonlySet<string>): void {
+    this.#models.exempt(modelNames);
+    this.#last = null; // whose model may have been "other" until now
+  }
+
+  /** A rule has decided on a request's model. */
+  rewritten(rewrite: string, model: string, targetModel: string): void {
+    const { modelRewrites } = this.#metrics.families;
+    modelRewrites.add(
+      modelRewrites.row(rewrite, this.#models.admit(model), this.#models.admit(targetModel)),
+    );
+  }
+
   picked(labels: RequestLabels, flight: Flight, nowMs: number): void {
     const { families } = this.#metrics;
     families.requestTotal.add(labels.total);

@@ -101,6 +101,21 @@ describe.each<GatewayKind>(["envoy", "embedded"])("through the %s gateway", (kin
       await rig?.stop();
     });
 
+    test("a refusal is JSON for who accepts it by name, and text for the others", async () => {
+      const body = Buffer.from('{"model":"m"}');
+      const accept = "application/json";
+      const sdk = await send(rig.url, { body, headers: { accept } });
+      expect(sdk.status).toBe(400);
+      expect(sdk.headers["content-type"]).toBe("application/json");
+      const { error } = JSON.parse(Buffer.concat(sdk.pieces).toString());
+      expect(error).toMatchObject({ type: "invalid_request_error", param: null });
+      expect(error.message).toMatch(/^inference error: BadRequest - /);
+      const other = await send(rig.url, { body });
+      expect(other.status).toBe(400);
+      expect(other.headers["content-type"] ?? "text/plain").toBe("text/plain");
+      expect(Buffer.concat(other.pieces).toString()).toBe(error.message);
+    });
+
     test("a plain completion arrives byte for byte at the endpoint that was picked", async () => {
       const body = requestBody(1, 5_000, false);
       const answer = await send(rig.url, {

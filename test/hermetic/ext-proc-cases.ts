@@ -1,6 +1,6 @@
 /**
  * Plays cases of level ext_proc against the real process, one process a case, so that no case sees what another left
- * in the prefix index or on the counters. File discovery without manifests: mode standalone-no-crd.
+ * in the prefix index or on the counters. File discovery with the file's resources as manifests: mode standard.
  * @module
  */
 import { type CaseFile, type ExtProcCase, ExtProcCaseSchema, type Send } from "./case-file.ts";
@@ -17,35 +17,13 @@ import { pacedResponse, playExchange, repliesAsExpected, replyCount } from "./pl
 import type { Results } from "./results.ts";
 import { type Captured, capture, check, substitute } from "./transaction-checks.ts";
 
-const MODE = "standalone-no-crd";
+const MODE = "standard";
 
 /** Why a case can not be played in this mode by this version, or null. */
 async function reasonToSkip(file: CaseFile, one: ExtProcCase): Promise<string | null> {
   const yaml = file.configs[one.config ?? ""];
   if (yaml === undefined) return null;
-  if (needsRewriteRule(file, one)) {
-    return "needs InferenceModelRewrite objects, which this version does not read";
-  }
   return missingPlugins(withoutMockSource(yaml));
-}
-
-/** True when a rule of the file's resources would rewrite the model that the case asks for. */
-function needsRewriteRule(file: CaseFile, one: ExtProcCase): boolean {
-  const ruled = new Set<unknown>();
-  for (const { kind, spec } of file.resources) {
-    if (kind !== "InferenceModelRewrite") continue;
-    const { rules } = spec as { rules?: { matches?: { model?: { value?: string } }[] }[] };
-    for (const rule of rules ?? []) {
-      for (const match of rule.matches ?? []) ruled.add(match.model?.value);
-    }
-  }
-  return (one.send ?? []).some(({ requestBody }) => {
-    try {
-      return ruled.has((JSON.parse(requestBody?.text ?? "") as { model?: string }).model);
-    } catch {
-      return false;
-    }
-  });
 }
 
 /** Reads the case strictly, plays it, and settles it. */
@@ -91,11 +69,17 @@ export async function playExtProcCase(
   try {
     results.settle(
       id,
-      await withPicker(withoutMockSource(yaml), one.pods ?? [], file.pool, async (running) => [
-        ...(await playSingle(running, one)),
-        ...(await playTransactions(running, one)),
-        ...(await compareMetrics(running.picker.metrics, families, MODE)),
-      ]),
+      await withPicker(
+        withoutMockSource(yaml),
+        one.pods ?? [],
+        file.pool,
+        async (running) => [
+          ...(await playSingle(running, one)),
+          ...(await playTransactions(running, one)),
+          ...(await compareMetrics(running.picker.metrics, families, MODE)),
+        ],
+        file.resources,
+      ),
     );
   } catch (error) {
     results.fail(id, [(error as Error).message]);

@@ -33,9 +33,10 @@ export function isFamilyKnown(name: string): boolean {
 
 function labelsIn(expected: ExpectedMetric, mode: string): Labels {
   if (expected.labels["priority"] === undefined) return expected.labels;
-  // Without CRDs there are no objectives: each priority is 0 unless the case says otherwise.
-  const priority = expected.priorityByMode?.[mode] ?? (mode === "standalone-no-crd" ? 0 : null);
-  return priority === null ? expected.labels : { ...expected.labels, priority: String(priority) };
+  const priority = expected.priorityByMode?.[mode];
+  return priority === undefined
+    ? expected.labels
+    : { ...expected.labels, priority: String(priority) };
 }
 
 function compareOne(

@@ -1,6 +1,6 @@
 /**
- * One endpoint-picker process for one case: the case's configuration in file-discovery form, a metrics page on each
- * pod's address, and a client.
+ * One endpoint-picker process for one case: the case's configuration in file-discovery form, the file's resources as
+ * manifests, a metrics page on each pod's address, and a client.
  * @module
  */
 import { parse } from "yaml";
@@ -64,6 +64,7 @@ export async function withPicker<T>(
   pods: readonly Pod[],
   poolName: string,
   use: (running: PickerUnderTest) => Promise<T>,
+  resources: readonly object[] = [],
 ): Promise<T> {
   const pages = await serveMetricsPages(
     pods.map((pod) => ({
@@ -79,6 +80,7 @@ export async function withPicker<T>(
     const picker = await startEndpointPicker({
       config,
       poolName,
+      manifests: resources,
       endpoints: pods.map((pod) => ({
         name: `${pod.name}-rank-0`,
         namespace: "default",

@@ -2,6 +2,7 @@
  * Emulated model servers in a process of their own, on free ports.
  * @module
  */
+import type { StepProfileName } from "../../sim/step-time.ts";
 import { startChild } from "./child.ts";
 import { within } from "./deadline.ts";
 import { builtScript } from "./paths.ts";
@@ -35,18 +36,20 @@ interface ReadyLine {
 /**
  * Starts servers with cold caches.
  *
- * @param model base model; @param adapters that every server can load
+ * @param model base model; @param adapters that every server can load; @param profile how long steps take
  */
 export async function startEmulatedServers(
   count: number,
   model: string,
   adapters: readonly string[] = [],
+  profile: StepProfileName = "demo",
 ): Promise<EmulatedServers> {
   const child = startChild(process.execPath, [
     builtScript("sim", "emulator", "main.js"),
     `--count=${count}`,
     `--model=${model}`,
     `--adapters=${adapters.join(",")}`,
+    `--profile=${profile}`,
   ]);
   try {
     const ready = await within(

@@ -3,7 +3,7 @@
  * ports free ones, ready when its health port says SERVING.
  * @module
  */
-import { mkdtemp, rename, rm, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, rename, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type RunningChild, startChild } from "./child.ts";
@@ -28,6 +28,9 @@ export interface DiscoveredEndpoint {
   readonly labels?: Readonly<Record<string, string>>;
 }
 
+/** The one file in the folder of manifests. */
+const MANIFEST_FILE = "resources.yaml";
+
 /** A discovery plugin entry that follows the endpoints file of the process. */
 const DISCOVERY_NAME = "file-discovery";
 
@@ -38,6 +41,8 @@ export interface EndpointPickerOptions {
    */
   readonly config?: Readonly<Record<string, unknown>>;
   readonly endpoints: readonly DiscoveredEndpoint[];
+  /** Resources in the folder of manifests that the process reads; no such folder unless given. */
+  readonly manifests?: readonly object[];
   /** Pool name; "pool" unless given. */
   readonly poolName?: string;
   /** More flags, `--name=value`. */
@@ -78,6 +83,8 @@ export interface RunningEndpointPicker {
   metrics(): Promise<string>;
   /** Replaces the discovery file in one step, as an editor or a mounted ConfigMap does. */
   setEndpoints(endpoints: readonly DiscoveredEndpoint[]): Promise<void>;
+  /** Replaces the text of the manifests in one step; only where there were some at the start. */
+  setManifests(text: string): Promise<void>;
   /** Waits until the samples of a name with these labels, perhaps among others, add up to a value. */
   waitForMetric(name: string, labels: Labels, value: number, timeoutMs?: number): Promise<void>;
   /** SIGTERM and wait. */
@@ -120,10 +127,16 @@ export const DEFAULT_PROFILE_CONFIG = {
   ],
 } as const;
 
-/** A config document with file-discovery over `endpointsPath` added. */
+/** Several documents in one text; JSON is YAML. */
+function manifestText(resources: readonly object[]): string {
+  return resources.map((resource) => `${JSON.stringify(resource)}\n`).join("---\n");
+}
+
+/** A config document with file-discovery over `endpointsPath`, and perhaps manifests, added. */
 export function withFileDiscovery(
   config: Readonly<Record<string, unknown>>,
   endpointsPath: string,
+  manifestsPath?: string,
 ): Record<string, unknown> {
   const plugins = Array.isArray(config["plugins"]) ? config["plugins"] : [];
   const dataLayer = (config["dataLayer"] ?? {}) as Record<string, unknown>;
@@ -134,7 +147,11 @@ export function withFileDiscovery(
       {
         name: DISCOVERY_NAME,
         type: "file-discovery",
-        parameters: { path: endpointsPath, watchFile: true },
+        parameters: {
+          path: endpointsPath,
+          watchFile: true,
+          ...(manifestsPath === undefined ? {} : { manifestsPath }),
+        },
       },
     ],
     dataLayer: { ...dataLayer, discovery: { pluginRef: DISCOVERY_NAME } },
@@ -152,9 +169,15 @@ async function startOnce(options: EndpointPickerOptions): Promise<RunningEndpoin
   const endpointsPath = join(folder, "endpoints.yaml");
   const configPath = join(folder, "config.yaml");
   await writeFile(endpointsPath, endpointsDocument(options.endpoints));
+  const manifestsPath = options.manifests === undefined ? undefined : join(folder, "manifests");
+  if (manifestsPath !== undefined) {
+    await mkdir(manifestsPath);
+    await writeFile(join(manifestsPath, MANIFEST_FILE), manifestText(options.manifests!));
+  }
+  const config = options.config ?? DEFAULT_PROFILE_CONFIG;
   await writeFile(
     configPath,
-    JSON.stringify(withFileDiscovery(options.config ?? DEFAULT_PROFILE_CONFIG, endpointsPath)),
+    JSON.stringify(withFileDiscovery(config, endpointsPath, manifestsPath)),
   );
   const { grpc, health, metrics } = options.ports ?? (await freePickerPorts());
   const child = await (options.launch ?? startChild)(
@@ -195,6 +218,11 @@ async function startOnce(options: EndpointPickerOptions): Promise<RunningEndpoin
       const next = `${endpointsPath}.${++version}`;
       await writeFile(next, endpointsDocument(endpoints));
       await rename(next, endpointsPath);
+    },
+    setManifests: async (text) => {
+      const next = join(folder, `manifests.${++version}`);
+      await writeFile(next, text);
+      await rename(next, join(manifestsPath!, MANIFEST_FILE));
     },
     waitForMetric: async (name, labels, value, timeoutMs = START_TIMEOUT_MS) => {
       let last: number | null = null;

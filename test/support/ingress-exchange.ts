@@ -26,6 +26,7 @@ import { FlowMetrics } from "../../src/metrics/flow-metrics.ts";
 import { Metrics } from "../../src/metrics/metrics.ts";
 import type { Family } from "../../src/metrics/registry.ts";
 import { RequestMetrics } from "../../src/metrics/request-metrics.ts";
+import { ResourceStore } from "../../src/request/inference-resources.ts";
 import { openaiParser } from "../../src/request/parsers/openai.ts";
 import { passthroughParser } from "../../src/request/parsers/passthrough.ts";
 import { ParserTable } from "../../src/request/parsers/registry.ts";
@@ -370,6 +371,13 @@ function total(family: Family, suffix: string): number {
     .reduce((sum, line) => sum + Number(line.slice(line.lastIndexOf(" "))), 0);
 }
 
+/** The pool of the setups. */
+export const POOL_SCOPE = {
+  group: "inference.networking.k8s.io",
+  namespace: "default",
+  name: "pool",
+} as const;
+
 /** An ingress of one thread over `endpoints` endpoints, 10.0.0.0:8000 and up. */
 export function ingressSetup(options: IngressSetupOptions = {}): IngressSetup {
   const setup = schedulerOf(options.document);
@@ -411,6 +419,8 @@ export function ingressSetup(options: IngressSetupOptions = {}): IngressSetup {
     disableSubsetFilter: false,
     emitScores: false,
     pluginHeaders: new PluginHeaders(scheduler.headersRead, scheduler.fairnessHeaders),
+    errorFormat: "auto",
+    resources: new ResourceStore(POOL_SCOPE),
     onFault,
     ...options.ingress,
   });
