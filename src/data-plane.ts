@@ -21,6 +21,7 @@ import type { AcceptStream } from "./ingress/transport.ts";
 import { MeteredPort } from "./metrics/metered-port.ts";
 import type { Metrics } from "./metrics/metrics.ts";
 import { RequestMetrics } from "./metrics/request-metrics.ts";
+import { configuredEstimate } from "./request/media-estimate.ts";
 import { buildParsers } from "./request/parsers/registry.ts";
 import { answerPlanOf } from "./response/answer-plan.ts";
 
@@ -76,6 +77,7 @@ export function createDataPlane(options: DataPlaneOptions): DataPlane {
     disableSubsetFilter: flags.disableEndpointSubsetFilter,
     emitScores: flags.emitEndpointScores,
     answers: answerPlanOf(config.responsePlugins, flags.tokenMetrics),
+    mediaEstimate: configuredEstimate(config),
     onFault,
   });
   return { scheduler, context };

@@ -5,20 +5,17 @@ import { randomBytes } from "node:crypto";
 import { setImmediate } from "node:timers/promises";
 import { brotliCompressSync, deflateSync, gzipSync } from "node:zlib";
 import { describe, expect, test } from "vitest";
-import type { InferenceRequest } from "../../scheduler/index.ts";
 import { engineFrame } from "../../test/support/engine-messages.ts";
 import {
   CHAT,
   chatBody,
   type Exchange,
-  ingressSetup,
   Mode,
   NOTHING_HELD,
   post,
   watchedSetup,
 } from "../../test/support/ingress-exchange.ts";
-import { buildParsers } from "../request/parsers/registry.ts";
-import type { SchedulerPort } from "./scheduler-port.ts";
+import { buildParsers, parserTypes } from "../request/parsers/registry.ts";
 
 const KIB = 1024;
 const MIB = 1024 * KIB;
@@ -29,30 +26,13 @@ const encoded = (encoding: string, ...more: (readonly [string, string])[]) => [
   ...more,
 ];
 
-/** Notes the requests that are submitted. */
+/** An ingress with all kinds of parsers. */
 function notedSetup(limits = {}) {
-  const requests: InferenceRequest[] = [];
-  const wrapPort = (port: SchedulerPort): SchedulerPort => ({
-    hashPlans: port.hashPlans,
-    submit: (request, subset, sink) => {
-      requests.push(request);
-      port.submit(request, subset, sink);
-    },
-    firstToken: (flight) => port.firstToken(flight),
-    served: (flight, hostPort) => port.served(flight, hostPort),
-    complete: (flight, cause) => port.complete(flight, cause),
-    lastScores: () => port.lastScores(),
-  });
   const parsers = buildParsers(
-    [
-      "openai-parser",
-      "anthropic-parser",
-      "vllmgrpc-parser",
-      "vertexai-parser",
-      "passthrough-parser",
-    ].map((type, i) => ({ type, name: type, parameters: {}, path: `plugins[${i}]` })),
+    parserTypes.map((type, i) => ({ type, name: type, parameters: {}, path: `plugins[${i}]` })),
   );
-  return { requests, ...ingressSetup({ wrapPort, limits, ingress: { parsers } }) };
+  const setup = watchedSetup({ limits, ingress: { parsers } });
+  return { ...setup, requests: setup.port.requests };
 }
 
 async function answered(exchange: Exchange): Promise<void> {

@@ -6,6 +6,7 @@
 import { ProcessingRequest } from "../../proto/index.ts";
 import { type Clock, hashName, type NameHash } from "../../scheduler/index.ts";
 import type { RequestMetrics } from "../metrics/request-metrics.ts";
+import { defaultMediaEstimate, type MediaEstimate } from "../request/media-tokens.ts";
 import { ParsedBody, type UsageFormat } from "../request/parsers/parser.ts";
 import type { ParserTable } from "../request/parsers/registry.ts";
 import { type AnswerPlan, DEFAULT_ANSWER_PLAN } from "../response/answer-plan.ts";
@@ -36,6 +37,8 @@ export interface IngressOptions {
   readonly emitScores: boolean;
   /** What answers are looked at for; absent = their token usage. */
   readonly answers?: AnswerPlan;
+  /** How tokens of images, videos and sounds are estimated; absent = upstream's defaults. */
+  readonly mediaEstimate?: MediaEstimate;
   /** A fault of ours while a request was handled; the exchange goes on as far as it can. */
   readonly onFault?: (error: unknown) => void;
 }
@@ -71,6 +74,7 @@ export class IngressContext {
   readonly answers: AnswerPlan;
   /** Of answers whose request was not seen. */
   readonly answerFormat: UsageFormat;
+  readonly mediaEstimate: MediaEstimate;
   readonly onFault: (error: unknown) => void;
   readonly reply = new ReplyBuffer();
   readonly message = new ProcessingRequest();
@@ -94,6 +98,7 @@ export class IngressContext {
     this.emitScores = options.emitScores;
     this.answers = options.answers ?? DEFAULT_ANSWER_PLAN;
     this.answerFormat = options.parsers.resolve(PATH_DEFAULT)?.usage ?? "none";
+    this.mediaEstimate = options.mediaEstimate ?? defaultMediaEstimate;
     this.onFault = options.onFault ?? (() => {});
     this.bodyBudget = new BodyBudget(options.limits.bodyBytesInFlightMax);
   }

@@ -4,6 +4,7 @@
  */
 import { InferenceRequest } from "../../scheduler/index.ts";
 import type { ErrorCode } from "../errors.ts";
+import { withVideoHeaders } from "../request/media-estimate.ts";
 import { parserLimits } from "../request/parsers/json-facts.ts";
 import type { ParsedBody, Parser } from "../request/parsers/parser.ts";
 import { hashPrompt } from "../request/prompt-blocks.ts";
@@ -60,8 +61,15 @@ export function* requestFacts(
   }
   if (parsed.api !== "none") {
     yield;
-    const { hashPlans } = context.port;
-    const prompt = yield* hashPrompt(parsed, body.readable, hashPlans, targetModel);
+    const { mediaEstimate, port } = context;
+    const prompt = yield* hashPrompt(
+      parsed,
+      body.readable,
+      port.hashPlans,
+      targetModel,
+      parsed.cacheSalt,
+      headers.video === null ? mediaEstimate : withVideoHeaders(mediaEstimate, headers.video),
+    );
     promptTokens = prompt.promptTokens;
     blockHashes = prompt.blockHashes;
   }

@@ -10,6 +10,7 @@ import {
   headerNames,
   isRemovedFromRequest,
 } from "../../proto/index.ts";
+import type { VideoHeaders } from "../request/media-estimate.ts";
 
 /** Where a request without any path is taken to go. */
 const DEFAULT_PATH = "/v1/completions";
@@ -33,6 +34,8 @@ export class RequestHeaders {
   readonly objective: string;
   readonly fairnessId: string;
   readonly modelRewrite: string;
+  /** What is told of a video in the body; null = nothing. */
+  readonly video: VideoHeaders | null;
   /** Errors are wanted as gRPC status. */
   readonly isGrpc: boolean;
   /** CONNECT, or a change of protocol: the body has no end to wait for. */
@@ -100,6 +103,7 @@ export class RequestHeaders {
     this.modelRewrite = hasControls
       ? (headers.get(HeaderId.modelRewrite) ?? headers.get(HeaderId.modelRewriteAlias) ?? "")
       : "";
+    this.video = hasControls ? videoOf(headers) : null;
     this.isGrpc = isGrpc;
     this.isUpgrade = isUpgrade;
     this.contentEncoding = contentEncoding;
@@ -134,6 +138,14 @@ function withName(names: string[], name: string): string[] {
 
 function valueUnder(headers: HeaderBlock, id: number, alias: number): string {
   return shortened(headers.get(id) ?? headers.get(alias) ?? "");
+}
+
+function videoOf(headers: HeaderBlock): VideoHeaders | null {
+  const fps = headers.get(HeaderId.videoFps) ?? "";
+  const durationSeconds = headers.get(HeaderId.videoDuration) ?? "";
+  const resolution = headers.get(HeaderId.videoResolution) ?? "";
+  if (fps === "" && durationSeconds === "" && resolution === "") return null;
+  return { fps, durationSeconds, resolution };
 }
 
 function shortened(value: string): string {

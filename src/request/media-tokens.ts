@@ -13,8 +13,9 @@ export interface MediaEstimate {
   /** Size assumed for an image whose size can not be read from a data URL, pixels. */
   readonly imageWidth: number;
   readonly imageHeight: number;
-  /** Tokens of each video frame, or 0: pixels / imagePixelsPerToken. */
+  /** Tokens of each video frame, or 0: pixels / videoPixelsPerToken. */
   readonly videoFrameTokens: number;
+  readonly videoPixelsPerToken: number;
   readonly videoWidth: number;
   readonly videoHeight: number;
   readonly videoSeconds: number;
@@ -38,6 +39,7 @@ export const defaultMediaEstimate: MediaEstimate = {
   imageWidth: 640,
   imageHeight: 360,
   videoFrameTokens: 0,
+  videoPixelsPerToken: 1024,
   videoWidth: 640,
   videoHeight: 360,
   videoSeconds: 10,
@@ -76,7 +78,7 @@ export function imageTokens(
   const head = bytes.toString("latin1", start, Math.min(end, start + DATA_URL_HEAD_MAX));
   const mark = head.startsWith(DATA_URL_PREFIX) ? head.indexOf(DATA_MARK) : -1;
   return mark < 0
-    ? pixelTokens(estimate.imageWidth, estimate.imageHeight, estimate)
+    ? pixelTokens(estimate.imageWidth, estimate.imageHeight, estimate.imagePixelsPerToken)
     : imageDataTokens(bytes, start + mark + DATA_MARK.length, end, estimate);
 }
 
@@ -91,7 +93,7 @@ export function imageDataTokens(
   const size = imageSize(bytes, start, end);
   const width = size?.width ?? estimate.imageWidth;
   const height = size?.height ?? estimate.imageHeight;
-  return pixelTokens(width, height, estimate);
+  return pixelTokens(width, height, estimate.imagePixelsPerToken);
 }
 
 /** Tokens of a video: frames × tokens of a frame. Nothing of it can be read from the request's body. */
@@ -99,7 +101,7 @@ export function videoTokens(estimate: MediaEstimate): number {
   const perFrame =
     estimate.videoFrameTokens > 0
       ? estimate.videoFrameTokens
-      : pixelTokens(estimate.videoWidth, estimate.videoHeight, estimate);
+      : pixelTokens(estimate.videoWidth, estimate.videoHeight, estimate.videoPixelsPerToken);
   const tokens = videoFrames(estimate) * perFrame;
   return bounded(estimate.videoTokensMax > 0 ? Math.min(tokens, estimate.videoTokensMax) : tokens);
 }
@@ -122,8 +124,8 @@ export function audioTokens(byteLength: number): number {
   return bounded(Math.ceil(byteLength / 4));
 }
 
-function pixelTokens(width: number, height: number, estimate: MediaEstimate): number {
-  return bounded(Math.trunc((width * height) / estimate.imagePixelsPerToken));
+function pixelTokens(width: number, height: number, pixelsPerToken: number): number {
+  return bounded(Math.trunc((width * height) / pixelsPerToken));
 }
 
 function bounded(tokens: number): number {

@@ -6,7 +6,7 @@
 import { Member } from "../scan-json.ts";
 import type { BodyBytes } from "../work-area.ts";
 import { FormFields } from "./form-fields.ts";
-import { controlCharacterProblem, modelNameProblem, takeModel } from "./json-facts.ts";
+import { lengthProblem, parserLimits, setModel, takeModel } from "./json-facts.ts";
 import type { ParsedBody, ParseError } from "./parser.ts";
 
 export const audioClaims: readonly string[] = [
@@ -40,8 +40,9 @@ export function takeAudioFacts(
   out.modelStart = model.start;
   out.modelEnd = model.end;
   out.modelForm = "text";
-  const problem = modelNameProblem(model.end - model.start);
-  if (problem !== null) return problem;
-  out.model = fields.text(form, "model");
-  return controlCharacterProblem(out.model);
+  const { modelNameBytesMax } = parserLimits;
+  return (
+    lengthProblem("model", model.end - model.start, modelNameBytesMax) ??
+    setModel(fields.text(form, "model"), out)
+  );
 }

@@ -15,6 +15,9 @@ export const parserLimits = {
   cacheSaltBytesMax: 4096,
 } as const;
 
+const { modelNameBytesMax } = parserLimits;
+const UTF8_BYTES_PER_UNIT = 3;
+
 /** What the client is told when a body is not the JSON that it should be. */
 export function jsonProblem(problem: string): ParseError {
   return { message: `error unmarshaling request bodyMap: ${problem}` };
@@ -27,24 +30,24 @@ export function takeModel(scan: BodyScan, out: ParsedBody): ParseError | null {
   const { body } = scan.area;
   out.modelStart = scan.start(Member.model) - body;
   out.modelEnd = scan.end(Member.model) - body;
-  const problem = modelNameProblem(scan.textLength(Member.model));
+  const problem = lengthProblem("model", scan.textLength(Member.model), modelNameBytesMax);
   if (problem !== null) return problem;
-  out.model = scan.text(Member.model);
-  return controlCharacterProblem(out.model);
+  return setModel(scan.text(Member.model), out);
 }
 
-/** @param byteLength of the name, UTF-8 */
-export function modelNameProblem(byteLength: number): ParseError | null {
-  const { modelNameBytesMax } = parserLimits;
-  return byteLength > modelNameBytesMax ? tooLong("model", byteLength, modelNameBytesMax) : null;
-}
-
-/** Names go into metric labels and logs. */
-export function controlCharacterProblem(name: string): ParseError | null {
+/** Takes a model by its name, unless it is none that goes into metric labels and logs. */
+export function setModel(name: string, out: ParsedBody): ParseError | null {
+  // Bytes that are no UTF-8 have become three each.
+  const isLong = name.length * UTF8_BYTES_PER_UNIT > modelNameBytesMax;
+  const problem = isLong
+    ? lengthProblem("model", Buffer.byteLength(name), modelNameBytesMax)
+    : null;
+  if (problem !== null) return problem;
   for (let i = 0; i < name.length; i++) {
     const code = name.charCodeAt(i);
     if (code < 0x20 || code === 0x7f) return { message: "model: name with a control character" };
   }
+  out.model = name;
   return null;
 }
 
@@ -54,21 +57,17 @@ export function takeCacheSalt(
   out: ParsedBody,
   member: Member = Member.cache_salt,
 ): ParseError | null {
-  const byteLength = scan.textLength(member);
-  const { cacheSaltBytesMax } = parserLimits;
-  if (byteLength > cacheSaltBytesMax) {
-    return tooLong(
-      member === Member.extra_key ? "extra_key" : "cache_salt",
-      byteLength,
-      cacheSaltBytesMax,
-    );
-  }
-  out.cacheSalt = scan.text(member);
-  return null;
+  const name = member === Member.extra_key ? "extra_key" : "cache_salt";
+  const problem = lengthProblem(name, scan.textLength(member), parserLimits.cacheSaltBytesMax);
+  if (problem === null) out.cacheSalt = scan.text(member);
+  return problem;
 }
 
-export function tooLong(member: string, length: number, max: number): ParseError {
-  return { message: `${member}: ${length} bytes; at most ${max} are allowed` };
+/** @param length bytes */
+export function lengthProblem(member: string, length: number, max: number): ParseError | null {
+  return length > max
+    ? { message: `${member}: ${length} bytes; at most ${max} are allowed` }
+    : null;
 }
 
 /** Reads the output cap that stands in `sampling_params`. */

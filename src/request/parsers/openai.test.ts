@@ -123,6 +123,11 @@ describe("refusals", () => {
     expect(named("x".repeat(max))).toBeNull();
     expect(named("x".repeat(max + 1))).toBe(`model: ${max + 1} bytes; at most ${max} are allowed`);
     expect(named("é".repeat(max / 2 + 1))).not.toBeNull();
+    const stray = Buffer.from(`{"model":"${"x".repeat(max - 1)}\xff",${MESSAGES}}`, "latin1");
+    parsed.reset();
+    expect(openaiParser.parse(stray, CHAT, parsed)?.message).toBe(
+      `model: ${max + 2} bytes; at most ${max} are allowed`,
+    );
     expect(named("a\nb")).toBe("model: name with a control character");
     expect(named("a\u007f")).not.toBeNull();
     expect(named("Qwen/Qwen2.5-7B-Instruct:é")).toBeNull();

@@ -8,7 +8,13 @@
 import { isPresent } from "../json-walk.ts";
 import { type BodyScan, Member } from "../scan-json.ts";
 import { Byte } from "../work-area.ts";
-import { jsonProblem, parserLimits, SamplingCap, takeCacheSalt, tooLong } from "./json-facts.ts";
+import {
+  jsonProblem,
+  lengthProblem,
+  parserLimits,
+  SamplingCap,
+  takeCacheSalt,
+} from "./json-facts.ts";
 import type { ParsedBody, ParseError, Parser } from "./parser.ts";
 import { tokenIdProblem } from "./token-ids.ts";
 
@@ -63,8 +69,7 @@ function takeExtraKey(scan: BodyScan, out: ParsedBody): ParseError | null {
     return { message: "extra_key: unsupported type, must be a string" };
   }
   const end = scan.end(Member.extra_key);
-  const { cacheSaltBytesMax } = parserLimits;
-  if (end - start > cacheSaltBytesMax) return tooLong("extra_key", end - start, cacheSaltBytesMax);
-  out.cacheSalt = area.bytes.toString("utf8", start, end);
-  return null;
+  const problem = lengthProblem("extra_key", end - start, parserLimits.cacheSaltBytesMax);
+  if (problem === null) out.cacheSalt = area.bytes.toString("utf8", start, end);
+  return problem;
 }
