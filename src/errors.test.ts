@@ -14,6 +14,7 @@ const rows: readonly (readonly [ErrorCode, ErrorRow])[] = codes.map((code) => [c
 const STATUSES: Readonly<Record<number, readonly [grpc: number, code: string]>> = {
   400: [3, "BadRequest"],
   413: [8, "PayloadTooLarge"],
+  415: [12, "UnsupportedMediaType"],
   429: [8, "ResourceExhausted"],
   431: [8, "RequestHeaderFieldsTooLarge"],
   500: [13, "Internal"],

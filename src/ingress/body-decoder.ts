@@ -74,7 +74,7 @@ interface Job {
 }
 
 export class BodyDecoder {
-  /** The first one is at work. Bounded by the budget for bodies: who waits here holds one. */
+  /** The first one is at work. Bounded by the exchanges that are open: each has one body. */
   readonly #jobs: Job[] = [];
 
   /**

@@ -172,3 +172,36 @@ test("what headers and configuration tell of media counts", () => {
   expect(tokens([], 5)).toBe(10 * 225 + rest);
   expect(tokens([["x-llm-d-video-duration-seconds", "3"]])).toBe(6 * 225 + rest);
 });
+
+test.each<[string, string, Buffer, number]>([
+  [
+    "gRPC",
+    "/vllm.grpc.engine.VllmEngine/Generate",
+    engineFrame("GenerateRequest", {
+      tokenized: { inputIds: new Array(400_000).fill(100_000) },
+    }),
+    400_000,
+  ],
+  [
+    "Vertex AI",
+    "/x.PredictionService/RawPredict",
+    engineFrame("PredictRequest", { httpBody: { data: json({ prompt: "x".repeat(2_000_000) }) } }),
+    500_000,
+  ],
+  [
+    "a form",
+    "/v1/audio/translations",
+    Buffer.concat([Buffer.from("--b\r\n"), Buffer.alloc(2_000_000)]),
+    0,
+  ],
+])("long bodies of %s are looked at over several turns", async (_, path, body, promptTokens) => {
+  const { faults, held, open, port } = setup();
+  const exchange = open().requestHeaders(post(path)).requestBody(body, true);
+  expect(port.requests).toEqual([]);
+  while (exchange.stream.segments.length === 0) await setImmediate();
+  expect(port.requests[0]).toMatchObject({ promptTokens });
+  expect(exchange.body("requestBody").equals(body)).toBe(true);
+  exchange.cancel();
+  expect(faults).toEqual([]);
+  expect(held()).toEqual(NOTHING_HELD);
+});

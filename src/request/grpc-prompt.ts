@@ -247,11 +247,12 @@ function areVarints(bytes: Uint8Array, start: number, end: number): boolean {
   return length === 0;
 }
 
-/** Appends packed ids: of each varint the lower 32 bits. */
+/** Appends packed ids: of each varint the lower 32 bits. What is behind the stream's cap is counted alone. */
 function writeIds(stream: PromptStream, bytes: Uint8Array, start: number, end: number): void {
+  let at = start;
   let value = 0;
   let shift = 0;
-  for (let at = start; at < end; at++) {
+  for (; at < end && !stream.isFull; at++) {
     const byte = bytes[at]!;
     if (shift < 32) value |= (byte & 0x7f) << shift;
     if (byte >= 0x80) {
@@ -262,4 +263,7 @@ function writeIds(stream: PromptStream, bytes: Uint8Array, start: number, end: n
     value = 0;
     shift = 0;
   }
+  let rest = 0;
+  for (; at < end; at++) rest += (bytes[at]! >>> 7) ^ 1;
+  stream.skipIds(rest);
 }

@@ -182,6 +182,20 @@ describe("vLLM's gRPC service", () => {
     ]);
   });
 
+  test("ids behind the cap are counted, and not written", () => {
+    const inputIds = Array.from({ length: 1000 }, (_, i) => i * 77);
+    const body = engineFrame("GenerateRequest", { tokenized: { inputIds } });
+    for (const cap of [0, 4, 8, 400, 3996, 4000, 4004]) {
+      const [found] = streams(vllmgrpcParser, body, GRPC, false, cap);
+      expect(found).toEqual(inputIds.slice(0, cap / 4));
+      expect(parsed.stream.tokens).toBe(0); // of the prompt behind it, which there is not
+      parsed.grpcReader.begin(false);
+      parsed.stream.begin(cap, defaultMediaEstimate);
+      parsed.grpcReader.next(parsed.stream);
+      expect(parsed.stream.tokens).toBe(1000);
+    }
+  });
+
   test("many short ids of a small body do not run out of room", () => {
     const inputIds = Array.from({ length: 60_000 }, (_, i) => i % 100);
     expect(generateGrpc({ tokenized: { inputIds } })).toEqual(inputIds);

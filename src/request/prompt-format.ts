@@ -10,7 +10,9 @@
  *   field     FE 'n' name | FE 'i' tool_call_id | FE 'r' reasoning | FE 'c' text | FE 't' tool_calls
  *             FE 'o' anything else, raw | FD kind, zeros to the next token, placeholder tokens
  *   text      completions: the text and nothing else
- *   ids       token ids, 4 bytes each
+ *   ids       token ids, 4 bytes each, hashes of images and sounds over their placeholders (media-features.ts)
+ *
+ * Anthropic's messages are in anthropic-prompt.ts, messages of gRPC in grpc-prompt.ts.
  *
  * Values of `tools`, `tool_calls` and the like are the bytes that came, not re-serialized: a model sees their order and
  * spacing too. `response_format` and sampling parameters are left out because engines do not put them into the prompt.
@@ -186,11 +188,11 @@ export class PromptReader {
     if (area.bytes[at] !== Byte.OpenBracket) {
       // responses: a bare text is the user's
       stream.byte(Tag.Message);
-      writeField(stream, this.#area, Field.Content, at, area.skipValue(at));
+      writeField(stream, area, Field.Content, at, area.skipValue(at));
       return;
     }
-    for (let element = firstElement(this.#area, at); element >= 0; ) {
-      element = nextElement(this.#area, this.#messageTo(stream, element));
+    for (let element = firstElement(area, at); element >= 0; ) {
+      element = nextElement(area, this.#messageTo(stream, element));
     }
   }
 
@@ -203,15 +205,15 @@ export class PromptReader {
     const end = isObject ? area.collect(at, messageTable, ranges) : area.skipValue(at);
     const role = isObject ? ranges[M.role * 2]! : -1;
     if (role < 0) {
-      writeField(stream, this.#area, Field.Other, at, end);
+      writeField(stream, area, Field.Other, at, end);
       return end;
     }
-    writeValue(stream, this.#area, role, ranges[M.role * 2 + 1]!);
+    writeValue(stream, area, role, ranges[M.role * 2 + 1]!);
     this.#member(stream, Field.Name, M.name);
     this.#member(stream, Field.CallId, M.tool_call_id);
     this.#member(stream, Field.Reasoning, M.reasoning_content);
     const content = ranges[M.content * 2]!;
-    if (leadAt(this.#area, content) === Byte.OpenBracket) this.#blocks(stream, content);
+    if (leadAt(area, content) === Byte.OpenBracket) this.#blocks(stream, content);
     else this.#member(stream, Field.Content, M.content);
     this.#member(stream, Field.ToolCalls, M.tool_calls);
     return end;
@@ -219,7 +221,7 @@ export class PromptReader {
 
   #blocks(stream: PromptStream, at: number): void {
     const area = this.#area;
-    for (let element = firstElement(this.#area, at); element >= 0; ) {
+    for (let element = firstElement(area, at); element >= 0; ) {
       const lead = area.bytes[element];
       let end: number;
       if (lead === Byte.OpenBrace) {
@@ -227,15 +229,9 @@ export class PromptReader {
         this.#blockTo(stream, element, end);
       } else {
         end = area.skipValue(element);
-        writeField(
-          stream,
-          this.#area,
-          lead === Byte.Quote ? Field.Content : Field.Other,
-          element,
-          end,
-        );
+        writeField(stream, area, lead === Byte.Quote ? Field.Content : Field.Other, element, end);
       }
-      element = nextElement(this.#area, end);
+      element = nextElement(area, end);
     }
   }
 
@@ -266,7 +262,7 @@ export class PromptReader {
       stream.byte(Byte.OpenBracket);
       let isFirst = true;
       for (const member of [Member.instructions, Member.tools, Member.input]) {
-        if (!isPresent(this.#area, scan.start(member))) continue;
+        if (!isPresent(area, scan.start(member))) continue;
         if (!isFirst) stream.byte(Byte.Comma);
         isFirst = false;
         stream.raw(scan.start(member), scan.end(member));
@@ -278,11 +274,11 @@ export class PromptReader {
       stream.raw(at, area.skipValue(at));
       return;
     }
-    if (isPresent(this.#area, scan.start(Member.tools))) {
+    if (isPresent(area, scan.start(Member.tools))) {
       stream.raw(scan.start(Member.tools), scan.end(Member.tools));
     }
-    for (let element = firstElement(this.#area, at); element >= 0; ) {
-      element = nextElement(this.#area, this.#upstreamMessage(stream, element));
+    for (let element = firstElement(area, at); element >= 0; ) {
+      element = nextElement(area, this.#upstreamMessage(stream, element));
     }
   }
 
@@ -293,21 +289,21 @@ export class PromptReader {
     const ranges = this.#message;
     const end = area.collect(at, messageTable, ranges);
     const role = ranges[M.role * 2]!;
-    if (leadAt(this.#area, role) === Byte.Quote) stream.text(role, ranges[M.role * 2 + 1]!);
+    if (leadAt(area, role) === Byte.Quote) stream.text(role, ranges[M.role * 2 + 1]!);
     const content = ranges[M.content * 2]!;
-    const lead = leadAt(this.#area, content);
+    const lead = leadAt(area, content);
     if (lead === Byte.Quote) stream.text(content, ranges[M.content * 2 + 1]!);
     if (lead !== Byte.OpenBracket) return end;
-    for (let element = firstElement(this.#area, content); element >= 0; ) {
+    for (let element = firstElement(area, content); element >= 0; ) {
       const isBlock = bytes[element] === Byte.OpenBrace;
       const blockEnd = isBlock
         ? area.collect(element, blockTable, this.#block)
         : area.skipValue(element);
       const text = isBlock ? this.#block[B.text * 2]! : -1;
-      if (isBlock && !this.#mediaBlock(stream) && leadAt(this.#area, text) === Byte.Quote) {
+      if (isBlock && !this.#mediaBlock(stream) && leadAt(area, text) === Byte.Quote) {
         stream.text(text, this.#block[B.text * 2 + 1]!);
       }
-      element = nextElement(this.#area, blockEnd);
+      element = nextElement(area, blockEnd);
     }
     return end;
   }
@@ -329,7 +325,7 @@ export class PromptReader {
     const area = this.#area;
     let start = this.#block[key * 2]!;
     let end = this.#block[key * 2 + 1]!;
-    if (!isPresent(this.#area, start)) return false;
+    if (!isPresent(area, start)) return false;
     let formatBytes = 0;
     if (area.bytes[start] === Byte.OpenBrace) {
       const ranges = this.#asset;
@@ -341,7 +337,7 @@ export class PromptReader {
         formatBytes = ranges[A.format * 2 + 1]! - ranges[A.format * 2]! - 2;
       }
     }
-    if (leadAt(this.#area, start) !== Byte.Quote) return false;
+    if (leadAt(area, start) !== Byte.Quote) return false;
     if (!this.#upstream) {
       stream.byte(Tag.Media);
       stream.byte(mediaLetters[kind]);

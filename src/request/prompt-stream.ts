@@ -103,6 +103,16 @@ export class PromptStream {
     this.#length += 4;
   }
 
+  /** Whether nothing more is written, only counted. */
+  get isFull(): boolean {
+    return this.#length >= this.#cap;
+  }
+
+  /** Counts ids that are not written. To be called when it is full. */
+  skipIds(count: number): void {
+    this.#length += count * 4;
+  }
+
   /**
    * Writes the hash of the JSON string value at [start, end) over `count` tokens from `offset` on, as far as they are
    * there.

@@ -30,9 +30,3 @@ export function engineFrame(name: MessageName, message: object): Buffer {
   const type = root.lookupType(name);
   return grpcFrame(type.encode(type.fromObject(message)).finish());
 }
-
-/** What protobufjs reads. @throws on bad bytes */
-export function decodeEngine(name: MessageName, bytes: Uint8Array): Record<string, unknown> {
-  const type = root.lookupType(name);
-  return type.toObject(type.decode(bytes), { longs: Number, bytes: Buffer });
-}
