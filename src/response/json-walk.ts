@@ -21,6 +21,7 @@ const OPEN_BRACKET = 0x5b;
 const CLOSE_BRACKET = 0x5d;
 const COLON = 0x3a;
 const COMMA = 0x2c;
+const ZERO = 0x30;
 /** White space is this byte or below. */
 const BLANK = 0x20;
 
@@ -397,6 +398,17 @@ export class JsonWalk {
   #tell(): void {
     const length = this.#tokenLength;
     if (length === 0 || length > KEY_BYTES_MAX) return;
+    let value = 0;
+    let at = 0;
+    for (; at < length; at++) {
+      const digit = this.#token[at]! - ZERO;
+      if (digit < 0 || digit > 9) break;
+      value = value * 10 + digit;
+    }
+    if (at === length) {
+      this.#usage.set(this.#member as Told, value);
+      return;
+    }
     const text = String.fromCharCode(...this.#token.subarray(0, length));
     if (NUMBER.test(text)) this.#usage.set(this.#member as Told, Number(text));
   }
