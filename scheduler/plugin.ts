@@ -146,6 +146,8 @@ export interface PluginHandle {
   readonly scrapeIntervalMs?: number | undefined;
   /** Data of a declared consumption; undefined only for optional ones without a producer. */
   consume<K extends DataType>(type: K, producer: string): DataTypes[K] | undefined;
+  /** Index in `columns.scalars` of a scalar attribute; -1 = nothing supplies it. */
+  scalar?(attribute: string, producer: string): number;
   /** The decider of a declared reference. */
   decider?(name: string): Decider | undefined;
   /** Hash keyed with the contents of a file, or with a key of this process alone; absent where there is no platform. */

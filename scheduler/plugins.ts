@@ -9,6 +9,7 @@ import { byLabel } from "./filters/by-label.ts";
 import { contextLengthAware } from "./filters/context-length-aware.ts";
 import { decodeFilter } from "./filters/decode-filter.ts";
 import { encodeFilter } from "./filters/encode-filter.ts";
+import { endpointAttributeFilter } from "./filters/endpoint-attribute-filter.ts";
 import { headerBasedTestingFilter } from "./filters/header-based-testing-filter.ts";
 import { labelSelectorFilter } from "./filters/label-selector-filter.ts";
 import { multiclusterSessionAffinityFilter } from "./filters/multicluster-session-affinity-filter.ts";
@@ -33,10 +34,13 @@ import { headerProfileHandler } from "./profile-handlers/header-profile-handler.
 import { pdProfileHandler } from "./profile-handlers/pd-profile-handler.ts";
 import { singleProfileHandler } from "./profile-handlers/single-profile-handler.ts";
 import { activeRequestScorer } from "./scorers/active-request-scorer.ts";
+import { endpointAttributeScorer } from "./scorers/endpoint-attribute-scorer.ts";
 import { headerLabelAffinityScorer } from "./scorers/header-label-affinity-scorer.ts";
 import { kvCacheUtilizationScorer } from "./scorers/kv-cache-utilization-scorer.ts";
 import { loadAwareScorer } from "./scorers/load-aware-scorer.ts";
 import { loraAffinityScorer } from "./scorers/lora-affinity-scorer.ts";
+import { multiclusterKvCacheUtilizationScorer } from "./scorers/multicluster-kv-cache-utilization-scorer.ts";
+import { multiclusterQueueScorer } from "./scorers/multicluster-queue-scorer.ts";
 import { noHitLruScorer } from "./scorers/no-hit-lru-scorer.ts";
 import { prefixCacheScorer } from "./scorers/prefix-cache-scorer.ts";
 import { queueScorer } from "./scorers/queue-scorer.ts";
@@ -53,6 +57,7 @@ export const definitions: readonly PluginDefinition[] = [
   contextLengthAware,
   decodeFilter,
   encodeFilter,
+  endpointAttributeFilter,
   headerBasedTestingFilter,
   labelSelectorFilter,
   multiclusterSessionAffinityFilter,
@@ -76,10 +81,13 @@ export const definitions: readonly PluginDefinition[] = [
   pdProfileHandler,
   singleProfileHandler,
   activeRequestScorer,
+  endpointAttributeScorer,
   headerLabelAffinityScorer,
   kvCacheUtilizationScorer,
   loadAwareScorer,
   loraAffinityScorer,
+  multiclusterKvCacheUtilizationScorer,
+  multiclusterQueueScorer,
   noHitLruScorer,
   prefixCacheScorer,
   queueScorer,

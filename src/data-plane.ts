@@ -14,6 +14,7 @@ import {
 } from "../scheduler/index.ts";
 import type { EndpointTableReader } from "../scrapers/index.ts";
 import type { Flags } from "./cli/flags.ts";
+import { scalarAttributes } from "./config/scalar-attributes.ts";
 import { createTokenMac } from "./config/token-mac.ts";
 import { ConformancePort, SELECTION_HEADER } from "./ingress/conformance-port.ts";
 import { ExtProcStream } from "./ingress/ext-proc-stream.ts";
@@ -56,6 +57,7 @@ export function createDataPlane(options: DataPlaneOptions): DataPlane {
     clock,
     random: new SeededRandom(randomInt(2 ** 32)),
     recorder,
+    scalars: scalarAttributes(config).keys,
     tokenMac: createTokenMac,
     warn,
   });

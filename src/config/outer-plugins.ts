@@ -99,7 +99,25 @@ const EngineConfig = z.strictObject({
   cacheNumBlocksLabelName: z.string().optional(),
   cacheBlockSizeSpec: metricSpec.optional(),
   cacheNumBlocksSpec: metricSpec.optional(),
-  customMetrics: notSupported("no plugin reads endpoint attributes"),
+  customMetrics: z
+    .array(
+      z.strictObject({
+        attributeKey: z
+          .string()
+          .min(1)
+          .refine((key) => !key.includes("/"), "must not have a / in it"),
+        metricSpec,
+      }),
+    )
+    .superRefine((metrics, context) => {
+      const keys = metrics.map(({ attributeKey }) => attributeKey);
+      keys.forEach((key, i) => {
+        if (keys.indexOf(key) === i) return;
+        const path = [i, "attributeKey"];
+        context.addIssue({ code: "custom", path, message: `"${key}" stands twice` });
+      });
+    })
+    .optional(),
 });
 
 const Extractor = z.strictObject({
@@ -119,6 +137,13 @@ const Extractor = z.strictObject({
 
 export type ExtractorParameters = z.infer<typeof Extractor>;
 
+const MulticlusterExtractor = z.strictObject({
+  queueSizeMetric: metricSpec.prefault("llm_d_epp_average_queue_size"),
+  kvCacheUtilizationMetric: metricSpec.prefault("llm_d_epp_average_kv_cache_utilization"),
+});
+
+export type MulticlusterExtractorParameters = z.infer<typeof MulticlusterExtractor>;
+
 const FileDiscovery = z.strictObject({
   path: z.string().min(1),
   watchFile: z.boolean().default(false),
@@ -137,6 +162,12 @@ const definitions: readonly OuterDefinition[] = [
     remarks: (parameters) => remarksOnSource(parameters as MetricsSourceParameters),
   },
   { type: "core-metrics-extractor", kind: "extractor", parameters: Extractor },
+  {
+    type: "multicluster-metrics-extractor",
+    kind: "extractor",
+    parameters: MulticlusterExtractor,
+    isExperimental: true,
+  },
   { type: "file-discovery", kind: "discovery", parameters: FileDiscovery },
   {
     type: "request-attribute-reporter",

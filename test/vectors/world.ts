@@ -52,6 +52,8 @@ export class VectorWorld {
   readonly request: InferenceRequest;
   readonly #vector: Vector;
   readonly #behavior: Behavior;
+  /** Keys of scalar attributes, by index. */
+  readonly #scalars: string[] = [];
   readonly #data: DataTypes = {
     "prefix-match": new PrefixMatch(),
     "inflight-load": new InflightLoad(),
@@ -110,6 +112,7 @@ export class VectorWorld {
       random: this.#random(),
       profiles: ["default"],
       consume: <K extends DataType>(key: K) => this.#data[key],
+      scalar: (attribute, producer) => this.#scalars.indexOf(`${attribute}/${producer}`),
       warn: () => {},
     });
     this.#replay(instance);
@@ -228,6 +231,13 @@ export class VectorWorld {
         latency.tpotMs[slot] = fields["tpot"] ?? Number.NaN;
         return;
       }
+      case "scalars":
+        for (const [name, scalar] of Object.entries(fields)) {
+          if (!this.#scalars.includes(name)) this.#scalars.push(name);
+          const at = slot * limits.scalarsPerEndpointMax + this.#scalars.indexOf(name);
+          this.pool.columns.scalars[at] = scalar;
+        }
+        return;
       default:
         throw new Mismatch(`attribute "${key}" can not be given to a plugin`);
     }
