@@ -110,6 +110,8 @@ export interface ProfileHandler {
   next(request: InferenceRequest, done: readonly string[], results: ProfileResults): string | null;
   /** Name of the primary profile among those that produced a result, or null. */
   primary(succeeded: readonly string[]): string | null;
+  /** Endpoint that the next target of a profile is to be near (`candidates.peerSlot`); -1 = none. */
+  peerOf?(profile: string, results: ProfileResults): number;
   /** The request names its profile, so that one that does not exist is the client's fault. */
   readonly isNamedByRequest?: boolean;
   /** Port that requests go to in place of the picked endpoint's own (a proxy before the ranks of a pod). */

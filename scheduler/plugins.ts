@@ -16,6 +16,7 @@ import { multiclusterSessionAffinityFilter } from "./filters/multicluster-sessio
 import { prefillFilter } from "./filters/prefill-filter.ts";
 import { prefixCacheAffinityFilter } from "./filters/prefix-cache-affinity-filter.ts";
 import { sessionAffinityFilter } from "./filters/session-affinity-filter.ts";
+import { topologyAffinityFilter } from "./filters/topology-affinity-filter.ts";
 import { utilizationFilter } from "./filters/utilization-filter.ts";
 import { disaggHeadersHandler } from "./hooks/disagg-headers-handler.ts";
 import { prefillHeaderHandler } from "./hooks/prefill-header-handler.ts";
@@ -28,6 +29,7 @@ import { approxPrefixCacheProducer } from "./producers/approx-prefix-cache-produ
 import { inflightLoadProducer } from "./producers/inflight-load-producer.ts";
 import { sessionIdProducer } from "./producers/session-id-producer.ts";
 import { tokenProducer } from "./producers/token-producer.ts";
+import { topologyExtractor } from "./producers/topology-extractor.ts";
 import { dataParallelProfileHandler } from "./profile-handlers/data-parallel-profile-handler.ts";
 import { disaggProfileHandler } from "./profile-handlers/disagg-profile-handler.ts";
 import { headerProfileHandler } from "./profile-handlers/header-profile-handler.ts";
@@ -47,6 +49,7 @@ import { queueScorer } from "./scorers/queue-scorer.ts";
 import { runningRequestsSizeScorer } from "./scorers/running-requests-size-scorer.ts";
 import { sessionAffinityScorer } from "./scorers/session-affinity-scorer.ts";
 import { tokenLoadScorer } from "./scorers/token-load-scorer.ts";
+import { topologyAffinityScorer } from "./scorers/topology-affinity-scorer.ts";
 
 /** Definitions with parameters of different types live in one list; each checks its own. */
 export const definitions: readonly PluginDefinition[] = [
@@ -64,6 +67,7 @@ export const definitions: readonly PluginDefinition[] = [
   prefillFilter,
   prefixCacheAffinityFilter,
   sessionAffinityFilter,
+  topologyAffinityFilter,
   utilizationFilter,
   disaggHeadersHandler,
   prefillHeaderHandler,
@@ -75,6 +79,7 @@ export const definitions: readonly PluginDefinition[] = [
   inflightLoadProducer,
   sessionIdProducer,
   tokenProducer,
+  topologyExtractor,
   dataParallelProfileHandler,
   disaggProfileHandler,
   headerProfileHandler,
@@ -94,6 +99,7 @@ export const definitions: readonly PluginDefinition[] = [
   runningRequestsSizeScorer,
   sessionAffinityScorer,
   tokenLoadScorer,
+  topologyAffinityScorer,
 ] as PluginDefinition[];
 
 const byType = new Map(definitions.map((definition) => [definition.type, definition]));

@@ -85,6 +85,13 @@ export class DisaggStages implements ProfileHandler {
     return succeeded.includes(decode) ? decode : null;
   }
 
+  /** Prompt and cache travel between the endpoints that compute and decode, so the second one picked is to be near. */
+  peerOf(profile: string, results: ProfileResults): number {
+    const { decode, prefill } = this.#profiles;
+    if (this.#isPrefillFirst) return profile === decode ? results.slotOf(prefill) : -1;
+    return profile === prefill ? results.slotOf(decode) : -1;
+  }
+
   /** Counts what the stages of a flight were. */
   count(results: ProfileResults): void {
     const { encode, prefill } = this.#profiles;

@@ -162,6 +162,8 @@ const definitions: readonly OuterDefinition[] = [
     remarks: (parameters) => remarksOnSource(parameters as MetricsSourceParameters),
   },
   { type: "core-metrics-extractor", kind: "extractor", parameters: Extractor },
+  // Endpoints that come and go are told without it; configurations hang extractors to it.
+  { type: "endpoint-notification-source", kind: "source", parameters: z.strictObject({}) },
   {
     type: "multicluster-metrics-extractor",
     kind: "extractor",

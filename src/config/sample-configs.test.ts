@@ -14,6 +14,7 @@ type Plugin = readonly [type: string, parameters?: object];
 interface Sample {
   readonly plugins: readonly Plugin[];
   readonly profiles: Readonly<Record<string, readonly Use[]>>;
+  readonly dataLayer?: object;
   /** Headers that the model server must be sent. */
   readonly headers?: readonly string[];
 }
@@ -144,6 +145,37 @@ const SAMPLES: Readonly<Record<string, Sample>> = {
     },
     headers: ["x-encoder-hosts-ports", "x-prefiller-host-port"],
   },
+  "prefill near decode": {
+    plugins: [
+      ["endpoint-notification-source"],
+      ["topology-extractor"],
+      ["disagg-profile-handler", { deciders: { prefill: "prefix-based-pd-decider" } }],
+      ["prefix-based-pd-decider", { nonCachedTokens: 16 }],
+      ["prefill-filter"],
+      ["decode-filter"],
+      ["topology-affinity-filter", { minAffinity: "zone" }],
+      ["topology-affinity-scorer"],
+      ["prefix-cache-scorer"],
+    ],
+    profiles: {
+      prefill: [
+        ["prefill-filter"],
+        ["topology-affinity-filter"],
+        ["topology-affinity-scorer", 1],
+        ["prefix-cache-scorer", 2],
+      ],
+      decode: [["decode-filter"], ["prefix-cache-scorer", 2]],
+    },
+    dataLayer: {
+      sources: [
+        {
+          pluginRef: "endpoint-notification-source",
+          extractors: [{ pluginRef: "topology-extractor" }],
+        },
+      ],
+    },
+    headers: ["x-prefiller-host-port"],
+  },
   "any payload": {
     plugins: [["passthrough-parser"], ["active-request-scorer"], ["session-affinity-scorer"]],
     profiles: {
@@ -205,10 +237,11 @@ const SAMPLES: Readonly<Record<string, Sample>> = {
   },
 };
 
-function documentOf({ plugins, profiles }: Sample): object {
+function documentOf({ dataLayer, plugins, profiles }: Sample): object {
   return {
     apiVersion: "llm-d.ai/v1alpha1",
     kind: "EndpointPickerConfig",
+    ...(dataLayer === undefined ? {} : { dataLayer }),
     plugins: plugins.map(([type, parameters]) => ({ type, parameters })),
     schedulingProfiles: Object.entries(profiles).map(([name, uses]) => ({
       name,

@@ -21,6 +21,7 @@ import {
   PrefixMatch,
   SeededRandom,
   SessionId,
+  Topology,
   UncachedRequestTokens,
 } from "../../scheduler/index.ts";
 import { endpointMetadata, START_MS, scrape } from "./scheduler-setup.ts";
@@ -122,6 +123,7 @@ export class ContractWorld {
     "uncached-request-tokens": new UncachedRequestTokens(),
     "latency-prediction": new LatencyPrediction(),
     "session-id": new SessionId(),
+    topology: new Topology(),
   };
 
   /** @param endpoints get slots 0 … n − 1, and all are candidates in this order */

@@ -20,6 +20,7 @@ import {
   type Random,
   SeededRandom,
   SessionId,
+  Topology,
   UncachedRequestTokens,
 } from "../../scheduler/index.ts";
 import { flightOf, noResults } from "../support/plugin-setup.ts";
@@ -60,6 +61,7 @@ export class VectorWorld {
     "uncached-request-tokens": new UncachedRequestTokens(),
     "latency-prediction": new LatencyPrediction(),
     "session-id": new SessionId(),
+    topology: new Topology(),
   };
 
   constructor(vector: Vector, behavior: Behavior = "upstream") {
@@ -71,6 +73,11 @@ export class VectorWorld {
     this.candidates = new Candidates(this.pool);
     this.candidates.reset(NOW_MS);
     const request = vector.request ?? {};
+    const peerTopology = request["peerTopology"];
+    if (peerTopology !== undefined) {
+      const peer = { id: "peer/peer", attributes: { topology: peerTopology } };
+      this.candidates.peerSlot = this.#add(peer, endpoints.length);
+    }
     this.request = new InferenceRequest({
       targetModel: (request["targetModel"] as string | undefined) ?? "",
       promptTokens: (request["tokenCount"] as number | undefined) ?? 0,
@@ -229,6 +236,15 @@ export class VectorWorld {
         const latency = this.#data["latency-prediction"];
         latency.ttftMs[slot] = fields["ttft"] ?? Number.NaN;
         latency.tpotMs[slot] = fields["tpot"] ?? Number.NaN;
+        return;
+      }
+      case "topology": {
+        const { hostname, rack, region, zone } = this.#data.topology;
+        const place = value as Readonly<Record<string, string>>;
+        hostname[slot] = place["hostname"] ?? "";
+        rack[slot] = place["rack"] ?? "";
+        zone[slot] = place["zone"] ?? "";
+        region[slot] = place["region"] ?? "";
         return;
       }
       case "scalars":
