@@ -6,7 +6,6 @@ import type { Topology } from "./data.ts";
 
 /** From near to far. */
 export const TOPOLOGY_LEVELS = ["host", "rack", "zone", "region"] as const;
-export type TopologyLevel = (typeof TOPOLOGY_LEVELS)[number];
 
 /** Index into TOPOLOGY_LEVELS; NOT_NEAR = they share none. What is not told is shared by nobody. */
 export function sharedLevel(topology: Topology, a: number, b: number): number {
