@@ -26,6 +26,13 @@ export interface Charge {
 
 export type FlightState = "open" | "streaming" | "closed";
 
+/** Which stages of disaggregated serving a flight goes through. */
+export interface StagesDecision {
+  readonly pluginName: string;
+  readonly pluginType: string;
+  readonly decision: "decode-only" | "prefill-decode" | "encode-decode" | "encode-prefill-decode";
+}
+
 const NO_HEADERS: readonly string[] = [];
 
 export class Flight {
@@ -41,6 +48,8 @@ export class Flight {
   /** Headers to set on the answer to the client, name (lower case) and value in turn. */
   responseHeaders: readonly string[] = NO_HEADERS;
   state: FlightState = "open";
+  /** null = serving is not disaggregated. */
+  stages: StagesDecision | null = null;
 
   constructor(
     request: InferenceRequest,

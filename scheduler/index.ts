@@ -33,7 +33,13 @@ export {
   Known,
   type PoolObserver,
 } from "./endpoints.ts";
-export { type Charge, type EndCause, Flight, type FlightState } from "./flight.ts";
+export {
+  type Charge,
+  type EndCause,
+  Flight,
+  type FlightState,
+  type StagesDecision,
+} from "./flight.ts";
 export { limits } from "./limits.ts";
 export { hashName, hashNameBytes, type NameHash } from "./name-hash.ts";
 export { type Outcome, REJECTIONS, type Rejection, type RejectReason } from "./outcome.ts";

@@ -124,6 +124,22 @@ const UPSTREAM: readonly Upstream[] = [
     "inference_extension_prefix_indexer_size",
     [],
   ],
+  [
+    "disagg_decision_total",
+    "counter",
+    ["plugin_name", "plugin_type", "model_name", "decision_type"],
+    null,
+    "llm_d_inference_scheduler_disagg_decision_total",
+    ["model_name", "decision_type"],
+  ],
+  [
+    "pd_decision_total",
+    "counter",
+    ["plugin_name", "plugin_type", "model_name", "decision_type"],
+    null,
+    "llm_d_inference_scheduler_pd_decision_total",
+    ["model_name", "decision_type"],
+  ],
 ];
 
 describe("upstream's families", () => {
