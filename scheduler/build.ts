@@ -37,6 +37,8 @@ export interface SchedulerDependencies {
   readonly recorder?: DecisionRecorder | undefined;
   /** Time between two scrapes of an endpoint, ms: what is much older counts as stale. */
   readonly scrapeIntervalMs?: number | undefined;
+  /** Scalar attributes that are scraped, `attribute/producer`, by their index; absent = none. */
+  readonly scalars?: readonly string[] | undefined;
   /** Keyed hashes for plugins (see PluginHandle); absent = plugins that need them are refused. */
   readonly tokenMac?: ((keyFile: string) => TokenMac) | undefined;
   /** Remarks of plugins about their parameters, each starting with the path of the plugin. */
@@ -174,6 +176,8 @@ class Builder {
       profiles: this.#profileNames,
       prefillProfile: this.#prefillProfile,
       scrapeIntervalMs,
+      scalar: (attribute, producer) =>
+        this.#deps.scalars?.indexOf(`${attribute}/${producer}`) ?? -1,
       decider: (ref) => this.#instances.get(ref)?.decider,
       ...(tokenMac === undefined ? {} : { tokenMac }),
       consume: <K extends DataType>(type: K, producer: string): DataTypes[K] | undefined =>

@@ -12,6 +12,8 @@ export class Candidates {
   count = 0;
   /** Clock at the start of the pick, ms: one reading for all plugins. */
   nowMs = 0;
+  /** Endpoint that an earlier profile has picked, to which this profile's is to be near; -1 = none. */
+  peerSlot = -1;
 
   constructor(pool: EndpointPool) {
     this.pool = pool;
@@ -30,6 +32,7 @@ export class Candidates {
     for (let i = 0; i < pool.liveCount; i++) this.slots[i] = pool.live[i]!;
     this.count = pool.liveCount;
     this.nowMs = nowMs;
+    this.peerSlot = -1;
   }
 
   /** Takes over another list of the same pool. */
@@ -38,6 +41,7 @@ export class Candidates {
     for (let i = 0; i < other.count; i++) this.slots[i] = other.slots[i]!;
     this.count = other.count;
     this.nowMs = other.nowMs;
+    this.peerSlot = other.peerSlot;
   }
 
   #ensure(capacity: number): void {

@@ -59,6 +59,14 @@ export class LatencyPrediction {
   }
 }
 
+/** Where endpoints stand, by slot; "" = not told. */
+export class Topology {
+  readonly hostname: string[] = [];
+  readonly rack: string[] = [];
+  readonly zone: string[] = [];
+  readonly region: string[] = [];
+}
+
 /** Name of the session that the present request belongs to. */
 export class SessionId {
   /** "" = it belongs to none. */
@@ -72,6 +80,7 @@ export interface DataTypes {
   "uncached-request-tokens": UncachedRequestTokens;
   "latency-prediction": LatencyPrediction;
   "session-id": SessionId;
+  topology: Topology;
 }
 
 export type DataType = keyof DataTypes;

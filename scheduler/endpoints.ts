@@ -34,6 +34,8 @@ export const Known = {
   adapters: 8,
   cacheBlockSize: 16,
   cacheBlocks: 32,
+  /** At least one of the scalar attributes. */
+  scalars: 64,
 } as const;
 
 /** One row (slot) per endpoint. Scraped columns are written from snapshots, own columns by accounting only. */
@@ -58,6 +60,8 @@ export interface EndpointColumns {
   /** Adapters with waiting requests, same layout. */
   readonly waitingAdapterCount: Int32Array;
   readonly waitingAdapters: Uint32Array;
+  /** Scalar attributes that the configuration names, [slot * scalarsPerEndpointMax …); NaN = not supplied. */
+  readonly scalars: Float64Array;
   /** `Known` bits. */
   readonly known: Int32Array;
   /** Clock at the start of the newest good scrape, ms; 0 = never scraped. */
@@ -209,6 +213,7 @@ function createColumns(capacity: number): EndpointColumns {
     activeAdapters: new Uint32Array(adapterWords),
     waitingAdapterCount: new Int32Array(capacity),
     waitingAdapters: new Uint32Array(adapterWords),
+    scalars: new Float64Array(capacity * limits.scalarsPerEndpointMax).fill(Number.NaN),
     known: new Int32Array(capacity),
     scrapedAtMs: new Float64Array(capacity),
     scrapeFailures: new Int32Array(capacity),
@@ -228,6 +233,8 @@ function clearRow(columns: EndpointColumns, slot: number): void {
   columns.cacheBlocks[slot] = 0;
   columns.activeAdapterCount[slot] = 0;
   columns.waitingAdapterCount[slot] = 0;
+  const scalar = slot * limits.scalarsPerEndpointMax;
+  columns.scalars.fill(Number.NaN, scalar, scalar + limits.scalarsPerEndpointMax);
   columns.known[slot] = 0;
   columns.scrapedAtMs[slot] = 0;
   columns.scrapeFailures[slot] = 0;

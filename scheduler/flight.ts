@@ -27,6 +27,13 @@ export interface Charge {
 
 export type FlightState = "open" | "streaming" | "closed";
 
+/** Which stages of disaggregated serving a flight goes through. */
+export interface StagesDecision {
+  readonly pluginName: string;
+  readonly pluginType: string;
+  readonly decision: "decode-only" | "prefill-decode" | "encode-decode" | "encode-prefill-decode";
+}
+
 const NO_HEADERS: readonly string[] = [];
 
 export class Flight {
@@ -44,6 +51,8 @@ export class Flight {
   state: FlightState = "open";
   /** Whoever drives flow control keeps its ticket here; null without. */
   ticket: Ticket | null = null;
+  /** null = serving is not disaggregated. */
+  stages: StagesDecision | null = null;
 
   constructor(
     request: InferenceRequest,

@@ -40,7 +40,13 @@ export {
   Known,
   type PoolObserver,
 } from "./endpoints.ts";
-export { type Charge, type EndCause, Flight, type FlightState } from "./flight.ts";
+export {
+  type Charge,
+  type EndCause,
+  Flight,
+  type FlightState,
+  type StagesDecision,
+} from "./flight.ts";
 export type * from "./flow/contracts.ts";
 export type * from "./flow/flow-control.ts";
 export { FlowController } from "./flow/flow-controller.ts";

@@ -8,6 +8,8 @@ export const limits = {
   endpointsMax: 4096,
   /** Adapters remembered per endpoint; engines run with max_loras far below this. */
   adaptersPerEndpointMax: 32,
+  /** Scalar attributes per endpoint: what a row of the shared table has room for. */
+  scalarsPerEndpointMax: 7,
   /** Profiles that one request may run (encode, prefill, decode and one to spare). */
   profilesPerRequestMax: 4,
   /** Endpoints that one pick may name (primary and fallbacks). */

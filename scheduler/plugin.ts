@@ -117,6 +117,8 @@ export interface ProfileHandler {
   next(request: InferenceRequest, done: readonly string[], results: ProfileResults): string | null;
   /** Name of the primary profile among those that produced a result, or null. */
   primary(succeeded: readonly string[]): string | null;
+  /** Endpoint that the next target of a profile is to be near (`candidates.peerSlot`); -1 = none. */
+  peerOf?(profile: string, results: ProfileResults): number;
   /** The request names its profile, so that one that does not exist is the client's fault. */
   readonly isNamedByRequest?: boolean;
   /** Port that requests go to in place of the picked endpoint's own (a proxy before the ranks of a pod). */
@@ -158,6 +160,8 @@ export interface PluginHandle {
   readonly scrapeIntervalMs?: number | undefined;
   /** Data of a declared consumption; undefined only for optional ones without a producer. */
   consume<K extends DataType>(type: K, producer: string): DataTypes[K] | undefined;
+  /** Index in `columns.scalars` of a scalar attribute; -1 = nothing supplies it. */
+  scalar?(attribute: string, producer: string): number;
   /** The decider of a declared reference. */
   decider?(name: string): Decider | undefined;
   /** Hash keyed with the contents of a file, or with a key of this process alone; absent where there is no platform. */

@@ -14,12 +14,14 @@ import { byLabel } from "./filters/by-label.ts";
 import { contextLengthAware } from "./filters/context-length-aware.ts";
 import { decodeFilter } from "./filters/decode-filter.ts";
 import { encodeFilter } from "./filters/encode-filter.ts";
+import { endpointAttributeFilter } from "./filters/endpoint-attribute-filter.ts";
 import { headerBasedTestingFilter } from "./filters/header-based-testing-filter.ts";
 import { labelSelectorFilter } from "./filters/label-selector-filter.ts";
 import { multiclusterSessionAffinityFilter } from "./filters/multicluster-session-affinity-filter.ts";
 import { prefillFilter } from "./filters/prefill-filter.ts";
 import { prefixCacheAffinityFilter } from "./filters/prefix-cache-affinity-filter.ts";
 import { sessionAffinityFilter } from "./filters/session-affinity-filter.ts";
+import { topologyAffinityFilter } from "./filters/topology-affinity-filter.ts";
 import { utilizationFilter } from "./filters/utilization-filter.ts";
 import { disaggHeadersHandler } from "./hooks/disagg-headers-handler.ts";
 import { prefillHeaderHandler } from "./hooks/prefill-header-handler.ts";
@@ -35,6 +37,7 @@ import { approxPrefixCacheProducer } from "./producers/approx-prefix-cache-produ
 import { inflightLoadProducer } from "./producers/inflight-load-producer.ts";
 import { sessionIdProducer } from "./producers/session-id-producer.ts";
 import { tokenProducer } from "./producers/token-producer.ts";
+import { topologyExtractor } from "./producers/topology-extractor.ts";
 import { dataParallelProfileHandler } from "./profile-handlers/data-parallel-profile-handler.ts";
 import { disaggProfileHandler } from "./profile-handlers/disagg-profile-handler.ts";
 import { headerProfileHandler } from "./profile-handlers/header-profile-handler.ts";
@@ -43,16 +46,20 @@ import { singleProfileHandler } from "./profile-handlers/single-profile-handler.
 import { concurrencyDetector } from "./saturation-detectors/concurrency-detector.ts";
 import { utilizationDetector } from "./saturation-detectors/utilization-detector.ts";
 import { activeRequestScorer } from "./scorers/active-request-scorer.ts";
+import { endpointAttributeScorer } from "./scorers/endpoint-attribute-scorer.ts";
 import { headerLabelAffinityScorer } from "./scorers/header-label-affinity-scorer.ts";
 import { kvCacheUtilizationScorer } from "./scorers/kv-cache-utilization-scorer.ts";
 import { loadAwareScorer } from "./scorers/load-aware-scorer.ts";
 import { loraAffinityScorer } from "./scorers/lora-affinity-scorer.ts";
+import { multiclusterKvCacheUtilizationScorer } from "./scorers/multicluster-kv-cache-utilization-scorer.ts";
+import { multiclusterQueueScorer } from "./scorers/multicluster-queue-scorer.ts";
 import { noHitLruScorer } from "./scorers/no-hit-lru-scorer.ts";
 import { prefixCacheScorer } from "./scorers/prefix-cache-scorer.ts";
 import { queueScorer } from "./scorers/queue-scorer.ts";
 import { runningRequestsSizeScorer } from "./scorers/running-requests-size-scorer.ts";
 import { sessionAffinityScorer } from "./scorers/session-affinity-scorer.ts";
 import { tokenLoadScorer } from "./scorers/token-load-scorer.ts";
+import { topologyAffinityScorer } from "./scorers/topology-affinity-scorer.ts";
 import { priorityHoldbackPolicy } from "./usage-limit-policies/priority-holdback-policy.ts";
 import { softReflectiveCeilingPolicy } from "./usage-limit-policies/soft-reflective-ceiling-policy.ts";
 import { staticUsageLimitPolicy } from "./usage-limit-policies/static-usage-limit-policy.ts";
@@ -71,12 +78,14 @@ export const definitions: readonly PluginDefinition[] = [
   contextLengthAware,
   decodeFilter,
   encodeFilter,
+  endpointAttributeFilter,
   headerBasedTestingFilter,
   labelSelectorFilter,
   multiclusterSessionAffinityFilter,
   prefillFilter,
   prefixCacheAffinityFilter,
   sessionAffinityFilter,
+  topologyAffinityFilter,
   utilizationFilter,
   disaggHeadersHandler,
   prefillHeaderHandler,
@@ -91,6 +100,7 @@ export const definitions: readonly PluginDefinition[] = [
   inflightLoadProducer,
   sessionIdProducer,
   tokenProducer,
+  topologyExtractor,
   dataParallelProfileHandler,
   disaggProfileHandler,
   headerProfileHandler,
@@ -99,16 +109,20 @@ export const definitions: readonly PluginDefinition[] = [
   concurrencyDetector,
   utilizationDetector,
   activeRequestScorer,
+  endpointAttributeScorer,
   headerLabelAffinityScorer,
   kvCacheUtilizationScorer,
   loadAwareScorer,
   loraAffinityScorer,
+  multiclusterKvCacheUtilizationScorer,
+  multiclusterQueueScorer,
   noHitLruScorer,
   prefixCacheScorer,
   queueScorer,
   runningRequestsSizeScorer,
   sessionAffinityScorer,
   tokenLoadScorer,
+  topologyAffinityScorer,
   priorityHoldbackPolicy,
   softReflectiveCeilingPolicy,
   staticUsageLimitPolicy,

@@ -225,6 +225,7 @@ export class Scheduler implements PoolObserver {
         if (this.#handler.isNamedByRequest) reason = "unknown-profile";
         continue;
       }
+      this.#candidates.peerSlot = this.#handler.peerOf?.(name, this.#results) ?? -1;
       const problem = profile.run(request, this.#candidates, this.recorder);
       if (problem === null) succeeded.add(name);
       else reason = problem;

@@ -93,6 +93,10 @@ function copyRow(columns: EndpointColumns, slot: number, row: EndpointRow): void
   columns.creditSinceScrape[slot] = 0;
   columns.activeAdapterCount[slot] = row.activeAdapterCount;
   columns.waitingAdapterCount[slot] = row.waitingAdapterCount;
+  const scalar = slot * limits.scalarsPerEndpointMax;
+  for (let i = 0; i < limits.scalarsPerEndpointMax; i++) {
+    columns.scalars[scalar + i] = row.scalars[i]!;
+  }
   const at = slot * ADAPTER_WORDS;
   for (let i = 0; i < 2 * row.activeAdapterCount; i++) {
     columns.activeAdapters[at + i] = row.activeAdapters[i]!;

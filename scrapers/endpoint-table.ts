@@ -27,7 +27,7 @@
 import { limits } from "../scheduler/index.ts";
 
 /** Raised with every change of the offsets below; both ends compare it at attach. */
-export const LAYOUT_VERSION = 1;
+export const LAYOUT_VERSION = 2;
 
 /** "EPT1": a buffer that is not ours is refused. */
 const MAGIC = 0x45505431;
@@ -61,6 +61,7 @@ const Row = {
   waitingAdapterCount: 14, // i32, same
   scrapeFailures: 15, // i32, failed scrapes in a row
   scrapesOk: 16, // u32, good scrapes of this endpoint, wraps
+  scalars: 18, // f64 x scalarsPerEndpointMax, NaN = not supplied
   activeAdapters: 32, // u32 (lo, hi) x adaptersPerEndpointMax; only [0, 2 x count) is written
   waitingAdapters: 32 + ADAPTER_WORDS, // same
 } as const;
@@ -86,6 +87,8 @@ export class EndpointRow {
   waitingAdapterCount = 0;
   scrapeFailures = 0;
   scrapesOk = 0;
+  /** NaN = not supplied. */
+  readonly scalars = new Float64Array(limits.scalarsPerEndpointMax).fill(Number.NaN);
   /** (lo, hi) pairs; only [0, 2 x count) counts. */
   readonly activeAdapters = new Uint32Array(ADAPTER_WORDS);
   readonly waitingAdapters = new Uint32Array(ADAPTER_WORDS);
@@ -176,6 +179,9 @@ export class EndpointTable {
     Atomics.store(words, at + Row.waitingAdapterCount, row.waitingAdapterCount);
     Atomics.store(words, at + Row.scrapeFailures, row.scrapeFailures);
     Atomics.store(words, at + Row.scrapesOk, row.scrapesOk);
+    for (let i = 0; i < limits.scalarsPerEndpointMax; i++) {
+      storeFloat(words, at + Row.scalars + 2 * i, row.scalars[i]!);
+    }
     storeNames(words, at + Row.activeAdapters, row.activeAdapters, row.activeAdapterCount);
     storeNames(words, at + Row.waitingAdapters, row.waitingAdapters, row.waitingAdapterCount);
     Atomics.store(words, version, (writing + 1) | 0);
@@ -209,6 +215,9 @@ export class EndpointTable {
       row.waitingAdapterCount = Atomics.load(words, at + Row.waitingAdapterCount);
       row.scrapeFailures = Atomics.load(words, at + Row.scrapeFailures);
       row.scrapesOk = Atomics.load(words, at + Row.scrapesOk) >>> 0;
+      for (let i = 0; i < limits.scalarsPerEndpointMax; i++) {
+        row.scalars[i] = loadFloat(words, at + Row.scalars + 2 * i);
+      }
       loadNames(words, at + Row.activeAdapters, row.activeAdapters, row.activeAdapterCount);
       loadNames(words, at + Row.waitingAdapters, row.waitingAdapters, row.waitingAdapterCount);
       if (Atomics.load(words, versionWord) === version) return version >>> 0;

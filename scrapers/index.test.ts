@@ -5,7 +5,13 @@
  */
 import { readFileSync } from "node:fs";
 import { afterEach, describe, expect, test } from "vitest";
-import { type EndpointMetadata, EndpointPool, hashName, Known } from "../scheduler/index.ts";
+import {
+  type EndpointMetadata,
+  EndpointPool,
+  hashName,
+  Known,
+  limits,
+} from "../scheduler/index.ts";
 import { until } from "../test/support/deadline.ts";
 import {
   answerOf,
@@ -393,5 +399,60 @@ describe("options", () => {
     [{ threads: 1 }, "scraper threads need the compiled package; from sources use threads: 0"],
   ])("%j are refused", (options, message) => {
     expect(() => startScrapers(options)).toThrow(message);
+  });
+});
+
+describe("attributes", () => {
+  const scalars = [{ index: 2, metric: metric("pool_queue", ["cluster", "east"]) }];
+
+  test("come with the facts of the engine, and go when the page loses them", async () => {
+    let page = `${LORA_PAGE}pool_queue{cluster="east"} 7.5\npool_queue{cluster="west"} 9\n`;
+    const server = await serve(() => page);
+    const fleet = new Fleet({ scalars });
+    const slot = fleet.add(server.port);
+    await until(() => (fleet.row(slot).scalars[2] === 7.5 ? true : null), DEADLINE_MS, "row");
+    expect(fleet.row(slot).known & Known.waiting).toBe(Known.waiting);
+    fleet.scrapers.reader.refresh(fleet.pool);
+    const at = slot * limits.scalarsPerEndpointMax;
+    expect(fleet.pool.columns.scalars[at + 2]).toBe(7.5);
+    expect(fleet.pool.columns.scalars[at]).toBeNaN();
+    page = String(LORA_PAGE);
+    await until(
+      () => (Number.isNaN(fleet.row(slot).scalars[2]!) ? true : null),
+      DEADLINE_MS,
+      "row",
+    );
+  });
+
+  test("are read of a page that has nothing else, and do not hide which engine it is", async () => {
+    const alone = await serve(() => 'pool_queue{cluster="east"} 3\n');
+    const sglang = await serve(() => `${SGLANG_PAGE}pool_queue{cluster="east"} 4\n`);
+    const fleet = new Fleet({ scalars });
+    const first = fleet.add(alone.port);
+    const second = fleet.add(sglang.port);
+    await until(() => (fleet.row(first).scalars[2] === 3 ? true : null), DEADLINE_MS, "row");
+    expect(fleet.row(first).known).toBe(Known.scalars);
+    await until(
+      () => ((fleet.row(second).known & Known.waiting) !== 0 ? true : null),
+      DEADLINE_MS,
+      "row",
+    );
+    expect(fleet.row(second).scalars[2]).toBe(4);
+  });
+
+  test("of an engine are read of its pages alone", async () => {
+    const server = await serve(() => "my_waiting 5\nmy_heat 60\n");
+    const fleet = new Fleet({
+      engineConfigs: [
+        {
+          name: "mine",
+          queuedRequests: metric("my_waiting"),
+          scalars: [{ index: 0, metric: metric("my_heat") }],
+        },
+      ],
+    });
+    const slot = fleet.add(server.port, { "llm-d.ai/engine-type": "mine" });
+    await until(() => (fleet.row(slot).scalars[0] === 60 ? true : null), DEADLINE_MS, "row");
+    expect(fleet.row(slot).waiting).toBe(5);
   });
 });

@@ -8,7 +8,7 @@ import { AdapterNames } from "./adapter-names.ts";
 import { connectionSettings } from "./connection.ts";
 import { EndpointTable } from "./endpoint-table.ts";
 import { EndpointTableReader } from "./endpoint-table-reader.ts";
-import type { EngineConfig } from "./engines/engine.ts";
+import type { EngineConfig, ScalarSpec } from "./engines/engine.ts";
 import { DEFAULT_ENGINE, ENGINE_LABEL, EngineRegistry, engineLabelOf } from "./engines/registry.ts";
 import type { ScrapeConfig, ScrapeCounters, ScrapeTls, ScrapeWarning } from "./messages.ts";
 import type { Aggregation } from "./scan-metrics.ts";
@@ -17,7 +17,7 @@ import { ScraperSupervisor } from "./supervisor.ts";
 
 export { EndpointRow, EndpointTable } from "./endpoint-table.ts";
 export { EndpointTableReader } from "./endpoint-table-reader.ts";
-export type { EngineConfig, MetricSpec } from "./engines/engine.ts";
+export type { EngineConfig, MetricSpec, ScalarSpec } from "./engines/engine.ts";
 export type { ScrapeTls, ScrapeWarning } from "./messages.ts";
 export type { Aggregation } from "./scan-metrics.ts";
 
@@ -44,6 +44,8 @@ export interface ScraperOptions {
   readonly aggregation?: Aggregation;
   /** Engines of the user; one with a built-in name replaces that one. */
   readonly engineConfigs?: readonly EngineConfig[];
+  /** Attributes to read from the page of every engine, besides those of `engineConfigs`. */
+  readonly scalars?: readonly ScalarSpec[];
   /** Label that names the engine of an endpoint; default ENGINE_LABEL, with LEGACY_ENGINE_LABEL behind it. */
   readonly engineLabelKey?: string;
   /** Engine of an endpoint without that label; default DEFAULT_ENGINE. */
@@ -175,6 +177,7 @@ function scrapeConfig(options: ScraperOptions): ScrapeConfig {
     aggregation: options.aggregation ?? "sum",
     engineConfigs,
     defaultEngine,
+    scalars: options.scalars ?? [],
   };
 }
 

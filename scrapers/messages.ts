@@ -3,7 +3,7 @@
  * one build, so there are no versions. No transferables: the table's memory is shared, all else is small and copied.
  * @module
  */
-import type { EngineConfig } from "./engines/engine.ts";
+import type { EngineConfig, ScalarSpec } from "./engines/engine.ts";
 import type { Aggregation } from "./scan-metrics.ts";
 
 /** TLS of `https` scrapes; PEM texts, already read from their files. */
@@ -27,6 +27,8 @@ export interface ScrapeConfig {
   readonly aggregation: Aggregation;
   readonly engineConfigs: readonly EngineConfig[];
   readonly defaultEngine: string;
+  /** Attributes to read from the page of every engine. */
+  readonly scalars?: readonly ScalarSpec[];
 }
 
 /** One endpoint to scrape. */

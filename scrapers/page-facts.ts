@@ -84,6 +84,8 @@ export class PageFacts {
   maxAdapters = 0;
   cacheBlockSize = 0;
   cacheBlocks = 0;
+  /** By index of the attribute; NaN = the page does not supply it. */
+  readonly scalars = new Float64Array(limits.scalarsPerEndpointMax).fill(Number.NaN);
   readonly activeAdapters = new AdapterList();
   readonly waitingAdapters = new AdapterList();
 }

@@ -12,7 +12,7 @@
  * @module
  */
 import { Known } from "../scheduler/index.ts";
-import type { EngineDefinition } from "./engines/engine.ts";
+import type { EngineDefinition, ScalarSpec } from "./engines/engine.ts";
 import {
   bytesEqual,
   readLabelInteger,
@@ -52,14 +52,18 @@ export class PageScanner {
   readonly #unescaped = Buffer.alloc(LINE_BYTES_MAX);
   #page: Buffer = Buffer.alloc(0);
 
-  /** @param fullSearchPages see `FamilyLines`; 1 = search every page whole */
+  /**
+   * @param fullSearchPages see `FamilyLines`; 1 = search every page whole
+   * @param scalars         attributes to read besides those of the engine
+   */
   constructor(
     engine: EngineDefinition,
     aggregation: Aggregation = "sum",
     fullSearchPages?: number,
+    scalars: readonly ScalarSpec[] = [],
   ) {
     this.engine = engine;
-    this.#plan = planScan(engine);
+    this.#plan = planScan(engine, scalars);
     this.#aggregation = aggregation;
     this.#lines = new FamilyLines(fullSearchPages);
   }
@@ -104,6 +108,12 @@ export class PageScanner {
       facts.found |= Known.kvUtilization;
     }
     for (const selector of plan.adapters) if (this.#readAdapters(selector, facts)) break;
+    facts.scalars.fill(Number.NaN);
+    for (const { index, series } of plan.scalars) {
+      if (!this.#readSeries(series, this.#values)) continue;
+      facts.scalars[index] = this.#values.sum();
+      facts.found |= Known.scalars;
+    }
     // A page without any fact says nothing of the next one: it may be an error page, or another path's.
     if (facts.found === 0) hints.pagesToFullSearch = 0;
     return facts.found;

@@ -2,7 +2,7 @@
  * An engine definition made ready for the scanner: names as bytes, each family once.
  * @module
  */
-import type { EngineDefinition, MetricSpec } from "./engines/engine.ts";
+import type { EngineDefinition, MetricSpec, ScalarSpec } from "./engines/engine.ts";
 
 /** A family to look for. */
 export interface Family {
@@ -34,9 +34,11 @@ export interface ScanPlan {
   readonly cacheInfo: readonly InfoSelector[];
   readonly cacheBlockSize: readonly SeriesSelector[];
   readonly cacheBlocks: readonly SeriesSelector[];
+  readonly scalars: readonly { readonly index: number; readonly series: SeriesSelector }[];
 }
 
-export function planScan(engine: EngineDefinition): ScanPlan {
+/** @param scalars attributes of every engine, besides its own */
+export function planScan(engine: EngineDefinition, scalars: readonly ScalarSpec[] = []): ScanPlan {
   const families = new Map<string, Family>();
   const select = (spec: MetricSpec): SeriesSelector => {
     let family = families.get(spec.name);
@@ -68,6 +70,10 @@ export function planScan(engine: EngineDefinition): ScanPlan {
     })),
     cacheBlockSize: engine.cacheBlockSize.map(select),
     cacheBlocks: engine.cacheBlocks.map(select),
+    scalars: [...(engine.scalars ?? []), ...scalars].map(({ index, metric }) => ({
+      index,
+      series: select(metric),
+    })),
   };
   return { ...fields, familyCount: families.size };
 }

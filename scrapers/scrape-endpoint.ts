@@ -145,10 +145,12 @@ export class ScrapeEndpoint {
   /** @returns `Known` bits of what was found */
   #read(page: Buffer): number {
     const found = this.#scanner.scan(page, this.#hints, facts);
-    if (found !== 0 || this.#choice.kind === "labeled") return found;
+    // An attribute may stand on the page of any server.
+    const isOfEngine = (found & ~Known.scalars) !== 0;
+    if (isOfEngine || this.#choice.kind === "labeled") return found;
     const { registry, scannerOf } = this.#context.settings;
     const detected = registry.detect(page);
-    if (detected === null || detected === this.#scanner.engine) return 0;
+    if (detected === null || detected === this.#scanner.engine) return found;
     this.#readWith(scannerOf(detected));
     this.#warn("engine-detected", detected.name);
     return this.#scanner.scan(page, this.#hints, facts);
@@ -169,6 +171,7 @@ export class ScrapeEndpoint {
     const row = this.#row;
     const { found } = facts;
     row.known = found;
+    row.scalars.set(facts.scalars);
     row.scrapeStartMs = this.#startMs;
     row.scrapeEndMs = endMs;
     row.scrapeFailures = 0;

@@ -26,7 +26,7 @@ export function scrapeSettings(config: ScrapeConfig): ScrapeContext["settings"] 
     scannerOf: (engine) => {
       let scanner = scanners.get(engine);
       if (scanner === undefined) {
-        scanner = new PageScanner(engine, config.aggregation);
+        scanner = new PageScanner(engine, config.aggregation, undefined, config.scalars);
         scanners.set(engine, scanner);
       }
       return scanner;

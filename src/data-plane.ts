@@ -15,6 +15,7 @@ import {
 } from "../scheduler/index.ts";
 import type { EndpointTableReader } from "../scrapers/index.ts";
 import type { Flags } from "./cli/flags.ts";
+import { scalarAttributes } from "./config/scalar-attributes.ts";
 import { createTokenMac } from "./config/token-mac.ts";
 import { ConformancePort, SELECTION_HEADER } from "./ingress/conformance-port.ts";
 import { ExtProcStream } from "./ingress/ext-proc-stream.ts";
@@ -72,6 +73,7 @@ export function createDataPlane(options: DataPlaneOptions): DataPlane {
     clock,
     random: new SeededRandom(randomInt(RANDOM_32_BITS)),
     recorder,
+    scalars: scalarAttributes(config).keys,
     tokenMac: createTokenMac,
     scrapeIntervalMs: options.scrapeIntervalMs,
     warn,

@@ -10,6 +10,7 @@ import { DataLayer, type Envelope, Reference, RequestHandler } from "./schema.ts
 
 const METRICS_SOURCE = "metrics-data-source";
 const METRICS_EXTRACTOR = "core-metrics-extractor";
+const NOTIFICATION_SOURCE = "endpoint-notification-source";
 
 /** Scheduling plugins that are blind without engine metrics; upstream refuses them when nothing extracts those. */
 const METRICS_READERS: ReadonlySet<string> = new Set([
@@ -18,6 +19,9 @@ const METRICS_READERS: ReadonlySet<string> = new Set([
   "kv-cache-utilization-scorer",
   "lora-affinity-scorer",
 ]);
+
+/** Scheduling plugins that upstream has told of endpoints by a data source; here they see the pool itself. */
+const FOLLOWERS: ReadonlySet<string> = new Set(["topology-extractor", "inflight-load-producer"]);
 
 type ResolvedDataLayer = ResolvedConfig["dataLayer"];
 type ResolvedSource = ResolvedDataLayer["sources"][number];
@@ -95,6 +99,11 @@ function resolveSources(layer: DataLayer, instances: Instances, report: Report):
     const types = new Set<string>();
     const extractors = (entry.extractors ?? []).flatMap(({ pluginRef }, k) => {
       const at = `${path}.extractors[${k}].pluginRef`;
+      const follower = instances.get(pluginRef ?? "");
+      if (follower !== undefined && FOLLOWERS.has(follower.definition?.type ?? "")) {
+        instances.markUsed(follower);
+        return [];
+      }
       const extractor = instances.outerReference(pluginRef, at, "extractor");
       if (extractor === null) return [];
       if (types.has(extractor.type)) {
@@ -115,7 +124,7 @@ function injectDefaultSource(
   report: Report,
 ): void {
   if (layer.sources?.some(({ pluginRef }) => pluginRef === METRICS_SOURCE)) return;
-  if (sources.length > 0) {
+  if (sources.some(({ source }) => source.type !== NOTIFICATION_SOURCE)) {
     report.warn(
       "dataLayer.sources",
       `a default ${METRICS_SOURCE} is added behind yours; set injectDefaults: false if that is not meant`,

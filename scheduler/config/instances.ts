@@ -264,7 +264,8 @@ export class Instances {
     } else if (definition?.stability === "deprecated") {
       this.#report.warn(`${path}.type`, `${type} is deprecated`);
     }
-    if (definition?.stability === "alpha" && !this.#options.allowExperimental) {
+    const isExperimental = definition?.stability === "alpha" || outer?.isExperimental === true;
+    if (isExperimental && !this.#options.allowExperimental) {
       this.#report.problem(
         `${path}.type`,
         `plugin "${name}" of type ${type} is experimental; start with --allow-experimental-plugins`,

@@ -20,6 +20,8 @@ export interface OuterDefinition {
   readonly type: string;
   readonly kind: OuterKind;
   readonly parameters: z.ZodType;
+  /** Needs --allow-experimental-plugins. */
+  readonly isExperimental?: boolean;
   /** Remarks on parsed parameters, each starting with a path under `parameters`. */
   remarks?(parameters: unknown): readonly string[];
 }

@@ -128,6 +128,7 @@ export const disaggProfileHandler = definePlugin({
     };
     const stages = new DisaggStages(
       {
+        type: "disagg-profile-handler",
         profiles,
         prefillFirst: given.stageOrder === "prefill-first",
         prefillDecider: deciderOf(prefillDecider(given)),
@@ -141,7 +142,7 @@ export const disaggProfileHandler = definePlugin({
       hooks: {
         account(flight, results) {
           setStageHeaders(flight, results, profiles);
-          stages.count(results);
+          stages.decide(flight, results);
         },
         stats: () => stages.stats(),
       },

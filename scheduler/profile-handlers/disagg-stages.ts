@@ -8,7 +8,7 @@
  * names is removed (proto/header-names.ts), since the model server connects to it.
  * @module
  */
-import type { Flight } from "../flight.ts";
+import type { Flight, StagesDecision } from "../flight.ts";
 import type { Decider, PluginHandle, ProfileHandler, ProfileResults } from "../plugin.ts";
 import type { InferenceRequest } from "../request.ts";
 
@@ -25,6 +25,8 @@ export interface StageProfiles {
 }
 
 export interface StagesOptions {
+  /** Of the profile handler. */
+  readonly type: string;
   readonly profiles: StageProfiles;
   readonly prefillFirst: boolean;
   readonly prefillDecider: Decider | null;
@@ -33,13 +35,13 @@ export interface StagesOptions {
   readonly destinationPort: number;
 }
 
-/** What became of requests, by the stages that they went through. */
-const DECISIONS = [
+/** By the stages that a flight goes through: 1 = prefill, 2 = encode, besides decode. */
+const DECISIONS: readonly StagesDecision["decision"][] = [
   "decode-only",
   "prefill-decode",
   "encode-decode",
   "encode-prefill-decode",
-] as const;
+];
 
 export class DisaggStages implements ProfileHandler {
   readonly destinationPort: number;
@@ -50,10 +52,14 @@ export class DisaggStages implements ProfileHandler {
   readonly #encode: Decider | null;
   readonly #hasDecode: boolean;
   readonly #hasPrefill: boolean;
-  readonly #decisions = new Float64Array(DECISIONS.length);
+  readonly #decisions: readonly StagesDecision[];
+  readonly #counts = new Float64Array(DECISIONS.length);
 
-  constructor(options: StagesOptions, { profiles: configured, warn }: PluginHandle) {
+  constructor(options: StagesOptions, { name, profiles: configured, warn }: PluginHandle) {
     const { destinationPort, encodeDecider, prefillDecider, prefillFirst, profiles } = options;
+    this.#decisions = DECISIONS.map((decision) =>
+      Object.freeze({ pluginName: name, pluginType: options.type, decision }),
+    );
     this.destinationPort = destinationPort;
     this.#profiles = profiles;
     this.#isPrefillFirst = prefillFirst;
@@ -85,17 +91,25 @@ export class DisaggStages implements ProfileHandler {
     return succeeded.includes(decode) ? decode : null;
   }
 
-  /** Counts what the stages of a flight were. */
-  count(results: ProfileResults): void {
+  /** Prompt and cache travel between the endpoints that compute and decode, so the second one picked is to be near. */
+  peerOf(profile: string, results: ProfileResults): number {
+    const { decode, prefill } = this.#profiles;
+    if (this.#isPrefillFirst) return profile === decode ? results.slotOf(prefill) : -1;
+    return profile === prefill ? results.slotOf(decode) : -1;
+  }
+
+  /** Tells and counts which stages a flight goes through. */
+  decide(flight: Flight, results: ProfileResults): void {
     const { encode, prefill } = this.#profiles;
     const hasPrefill = results.slotOf(prefill) >= 0;
     const hasEncode = encode !== null && results.slotOf(encode) >= 0;
     const at = (hasEncode ? 2 : 0) + (hasPrefill ? 1 : 0);
-    this.#decisions[at] = this.#decisions[at]! + 1;
+    flight.stages = this.#decisions[at]!;
+    this.#counts[at] = this.#counts[at]! + 1;
   }
 
   stats(): Readonly<Record<string, number>> {
-    return Object.fromEntries(DECISIONS.map((name, i) => [name, this.#decisions[i]!]));
+    return Object.fromEntries(DECISIONS.map((name, i) => [name, this.#counts[i]!]));
   }
 
   #nextAfterDecode(

@@ -68,6 +68,7 @@ export const pdProfileHandler = definePlugin({
     }
     const stages = new DisaggStages(
       {
+        type: "pd-profile-handler",
         profiles: { decode: decodeProfile, prefill: prefillProfile, encode: null },
         prefillFirst: false,
         prefillDecider: deciderOf(parameters, handle),
@@ -81,7 +82,7 @@ export const pdProfileHandler = definePlugin({
       hooks: {
         account(flight, results) {
           if (primaryPort !== 0) setRankHeader(flight, results);
-          stages.count(results);
+          stages.decide(flight, results);
         },
         stats: () => stages.stats(),
       },

@@ -11,6 +11,13 @@ export interface MetricSpec {
   readonly labels: readonly (readonly [name: string, value: string])[];
 }
 
+/** A number that becomes an attribute of the endpoint. */
+export interface ScalarSpec {
+  /** Index of the attribute, 0 .. limits.scalarsPerEndpointMax - 1. */
+  readonly index: number;
+  readonly metric: MetricSpec;
+}
+
 /** A family whose facts are integers in labels. */
 export interface CacheInfoSpec {
   readonly metric: MetricSpec;
@@ -38,6 +45,8 @@ export interface EngineDefinition {
   readonly cacheInfo: readonly CacheInfoSpec[];
   readonly cacheBlockSize: readonly MetricSpec[];
   readonly cacheBlocks: readonly MetricSpec[];
+  /** Attributes besides. */
+  readonly scalars?: readonly ScalarSpec[];
 }
 
 /**
@@ -57,6 +66,7 @@ export interface EngineConfig {
   readonly cacheNumBlocksLabelName?: string;
   readonly cacheBlockSize?: MetricSpec;
   readonly cacheNumBlocks?: MetricSpec;
+  readonly scalars?: readonly ScalarSpec[];
 }
 
 /** Facts that an engine does not report; a definition names those it does. */
@@ -94,5 +104,6 @@ export function engineFromConfig(config: EngineConfig): EngineDefinition {
     })),
     cacheBlockSize: list(config.cacheBlockSize),
     cacheBlocks: list(config.cacheNumBlocks),
+    scalars: config.scalars ?? [],
   };
 }

@@ -136,12 +136,14 @@ describe("core-metrics-extractor", () => {
     ).toEqual(['plugins[0].parameters.engineConfigs[1].name: "a" stands twice']);
   });
 
-  test("refuses metrics for plugins that there are none of", async () => {
-    const customMetrics = [{ attributeKey: "k", metricSpec: "m" }];
-    expect(
-      await problemsOf("core-metrics-extractor", { engineConfigs: [{ name: "a", customMetrics }] }),
-    ).toEqual([
-      "plugins[0].parameters.engineConfigs[0].customMetrics: is not supported by this version: no plugin reads endpoint attributes",
+  test("takes attributes of the page, and tells which are wrong", async () => {
+    const problemsWith = (customMetrics: readonly object[]) =>
+      problemsOf("core-metrics-extractor", { engineConfigs: [{ name: "a", customMetrics }] });
+    expect(await problemsWith([{ attributeKey: "k", metricSpec: "m" }])).toEqual([]);
+    const at = "plugins[0].parameters.engineConfigs[0].customMetrics";
+    expect(await problemsWith([{ attributeKey: "a/b", metricSpec: "m{" }])).toEqual([
+      `${at}[0].attributeKey: must not have a / in it`,
+      `${at}[0].metricSpec: "m{": the label list is not closed`,
     ]);
   });
 });

@@ -31,15 +31,6 @@ const scrapeIntervalMs = z.string().transform((text, context) => {
 /** Bytes that a request target may have: printable ASCII but the blank. */
 const REQUEST_PATH = /^\/[\x21-\x7e]*$/;
 
-/** A parameter of upstream whose feature is not here: saying so is better than "unknown field". */
-const notSupported = (why: string) =>
-  z
-    .unknown()
-    .refine((value) => value === undefined || (Array.isArray(value) && value.length === 0), {
-      message: `is not supported by this version: ${why}`,
-    })
-    .optional();
-
 /** Empty text = not read. */
 const metricSpec = z.string().transform((text, context) => {
   if (text === "") return undefined;
@@ -103,7 +94,25 @@ const EngineConfig = z.strictObject({
   cacheNumBlocksLabelName: z.string().optional(),
   cacheBlockSizeSpec: metricSpec.optional(),
   cacheNumBlocksSpec: metricSpec.optional(),
-  customMetrics: notSupported("no plugin reads endpoint attributes"),
+  customMetrics: z
+    .array(
+      z.strictObject({
+        attributeKey: z
+          .string()
+          .min(1)
+          .refine((key) => !key.includes("/"), "must not have a / in it"),
+        metricSpec,
+      }),
+    )
+    .superRefine((metrics, context) => {
+      const keys = metrics.map(({ attributeKey }) => attributeKey);
+      keys.forEach((key, i) => {
+        if (keys.indexOf(key) === i) return;
+        const path = [i, "attributeKey"];
+        context.addIssue({ code: "custom", path, message: `"${key}" stands twice` });
+      });
+    })
+    .optional(),
 });
 
 const Extractor = z.strictObject({
@@ -122,6 +131,13 @@ const Extractor = z.strictObject({
 });
 
 export type ExtractorParameters = z.infer<typeof Extractor>;
+
+const MulticlusterExtractor = z.strictObject({
+  queueSizeMetric: metricSpec.prefault("llm_d_epp_average_queue_size"),
+  kvCacheUtilizationMetric: metricSpec.prefault("llm_d_epp_average_kv_cache_utilization"),
+});
+
+export type MulticlusterExtractorParameters = z.infer<typeof MulticlusterExtractor>;
 
 const FileDiscovery = z.strictObject({
   path: z.string().min(1),
@@ -142,6 +158,14 @@ const definitions: readonly OuterDefinition[] = [
     remarks: (parameters) => remarksOnSource(parameters as MetricsSourceParameters),
   },
   { type: "core-metrics-extractor", kind: "extractor", parameters: Extractor },
+  // Endpoints that come and go are told without it; configurations hang extractors to it.
+  { type: "endpoint-notification-source", kind: "source", parameters: z.strictObject({}) },
+  {
+    type: "multicluster-metrics-extractor",
+    kind: "extractor",
+    parameters: MulticlusterExtractor,
+    isExperimental: true,
+  },
   { type: "file-discovery", kind: "discovery", parameters: FileDiscovery },
   {
     type: "request-attribute-reporter",

@@ -8,12 +8,15 @@ import {
   type EngineConfig,
   type MetricSpec,
   SCRAPE_INTERVAL_MS_MIN,
+  type ScalarSpec,
   type ScraperOptions,
 } from "../../scrapers/index.ts";
 import type { ExtractorParameters, MetricsSourceParameters } from "./outer-plugins.ts";
+import { scalarAttributes } from "./scalar-attributes.ts";
 
 const SOURCE = "metrics-data-source";
 const EXTRACTOR = "core-metrics-extractor";
+const MULTICLUSTER_EXTRACTOR = "multicluster-metrics-extractor";
 /** Path of plugins that stand nowhere in the document (ResolvedPlugin.path). */
 const ADDED_BY_DEFAULT = "(default)";
 
@@ -29,7 +32,7 @@ export interface ScraperFlags {
  */
 export function scraperOptions(config: ResolvedConfig, flags: ScraperFlags): ScraperOptions | null {
   const readers = config.dataLayer.sources.filter(
-    ({ source, extractors }) => source.type === SOURCE && extractors.some(isCoreExtractor),
+    ({ source, extractors }) => source.type === SOURCE && extractors.some(readsPages),
   );
   const entry = readers[0];
   if (entry === undefined) return null;
@@ -42,7 +45,10 @@ export function scraperOptions(config: ResolvedConfig, flags: ScraperFlags): Scr
     );
   }
   const source = entry.source.parameters as MetricsSourceParameters;
-  const extractor = entry.extractors.find(isCoreExtractor)!.parameters as ExtractorParameters;
+  const extractor = (entry.extractors.find(isCoreExtractor)?.parameters ?? {
+    engineConfigs: [],
+  }) as ExtractorParameters;
+  const scalars = scalarAttributes(config);
   const { insecureSkipVerify } = source;
   return {
     threads: flags.threads,
@@ -58,8 +64,20 @@ export function scraperOptions(config: ResolvedConfig, flags: ScraperFlags): Scr
     },
     ...(extractor.engineLabelKey === undefined ? {} : { engineLabelKey: extractor.engineLabelKey }),
     ...(extractor.defaultEngine === undefined ? {} : { defaultEngine: extractor.defaultEngine }),
-    engineConfigs: extractor.engineConfigs.map(toEngineConfig),
+    engineConfigs: extractor.engineConfigs.map((engine) => ({
+      ...toEngineConfig(engine),
+      ...scalarsOption(scalars.byEngine.get(engine.name)),
+    })),
+    ...scalarsOption(scalars.common),
   };
+}
+
+function scalarsOption(scalars: readonly ScalarSpec[] = []): { scalars?: readonly ScalarSpec[] } {
+  return scalars.length === 0 ? {} : { scalars };
+}
+
+function readsPages({ type }: OuterPlugin): boolean {
+  return type === EXTRACTOR || type === MULTICLUSTER_EXTRACTOR;
 }
 
 function isCoreExtractor({ type }: OuterPlugin): boolean {

@@ -187,6 +187,22 @@ const UPSTREAM: readonly Upstream[] = [
       [],
     ],
   ),
+  [
+    "disagg_decision_total",
+    "counter",
+    ["plugin_name", "plugin_type", "model_name", "decision_type"],
+    null,
+    "llm_d_inference_scheduler_disagg_decision_total",
+    ["model_name", "decision_type"],
+  ],
+  [
+    "pd_decision_total",
+    "counter",
+    ["plugin_name", "plugin_type", "model_name", "decision_type"],
+    null,
+    "llm_d_inference_scheduler_pd_decision_total",
+    ["model_name", "decision_type"],
+  ],
 ];
 
 describe("upstream's families", () => {

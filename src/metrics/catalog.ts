@@ -415,6 +415,26 @@ export const catalog = {
     labels: ["inference_pool"],
     buckets: REVOCATION_BUCKETS,
   },
+  disaggDecisions: {
+    name: "llm_d_epp_disagg_decision_total",
+    type: "counter",
+    help: "Requests by the stages that disagg-profile-handler sent them through.",
+    labels: ["plugin_name", "plugin_type", "model_name", "decision_type"],
+    twin: {
+      name: "llm_d_inference_scheduler_disagg_decision_total",
+      labels: ["model_name", "decision_type"],
+    },
+  },
+  pdDecisions: {
+    name: "llm_d_epp_pd_decision_total",
+    type: "counter",
+    help: "Requests by the stages that pd-profile-handler sent them through.",
+    labels: ["plugin_name", "plugin_type", "model_name", "decision_type"],
+    twin: {
+      name: "llm_d_inference_scheduler_pd_decision_total",
+      labels: ["model_name", "decision_type"],
+    },
+  },
   pickDuration: {
     name: "endpoint_picker_pick_duration_seconds",
     type: "histogram",

@@ -186,3 +186,28 @@ describe("rewrite rules", () => {
     expect(requests.labels(request).values[0]).toBe("ours");
   });
 });
+
+test("the stages of disaggregated serving are counted under the handler that decided", async () => {
+  const { requests, value } = setup();
+  const request = requestOf(FACTS);
+  const labels = requests.labels(request);
+  const count = (pluginType: string) => {
+    const flight = flightOf(request);
+    flight.stages = { pluginName: "mine", pluginType, decision: "prefill-decode" };
+    requests.picked(labels, flight, 1004);
+  };
+  count("disagg-profile-handler");
+  count("disagg-profile-handler");
+  count("pd-profile-handler");
+  requests.picked(labels, flightOf(request), 1004);
+  const series = {
+    plugin_name: "mine",
+    plugin_type: "disagg-profile-handler",
+    model_name: "m",
+    decision_type: "prefill-decode",
+  };
+  expect(await value("llm_d_epp_disagg_decision_total", series)).toBe(2);
+  const old = { model_name: "m", decision_type: "prefill-decode" };
+  expect(await value("llm_d_inference_scheduler_disagg_decision_total", old)).toBe(2);
+  expect(await value("llm_d_epp_pd_decision_total")).toBe(1);
+});

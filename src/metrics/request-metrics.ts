@@ -3,7 +3,7 @@
  * clients are bounded, later ones count as "other".
  * @module
  */
-import type { Flight, InferenceRequest } from "../../scheduler/index.ts";
+import type { Flight, InferenceRequest, StagesDecision } from "../../scheduler/index.ts";
 import { AnswerMetrics, AnswerRows } from "./answer-metrics.ts";
 import { LabelGuard } from "./label-guard.ts";
 import type { Metrics } from "./metrics.ts";
@@ -131,6 +131,14 @@ export class RequestMetrics {
       this.#processing,
       (nowMs - flight.request.arrivedAtMs) / 1000,
     );
+    if (flight.stages !== null) this.#countStages(labels, flight.stages);
+  }
+
+  #countStages(labels: RequestLabels, stages: StagesDecision): void {
+    const { disaggDecisions, pdDecisions } = this.#metrics.families;
+    const { decision, pluginName, pluginType } = stages;
+    const family = pluginType === "pd-profile-handler" ? pdDecisions : disaggDecisions;
+    family.add(family.row(pluginName, pluginType, labels.values[0], decision));
   }
 
   firstByte(labels: RequestLabels, request: InferenceRequest, nowMs: number): void {

@@ -88,9 +88,8 @@ for (const definition of definitionsOf("scorer")) {
         );
       });
 
-      test.skipIf(BY_LIST_ORDER.has(name))(
-        "the order of the candidates changes no endpoint's score",
-        () => {
+      if (!BY_LIST_ORDER.has(name)) {
+        test("the order of the candidates changes no endpoint's score", () => {
           const shuffles = fc.array(fc.nat(), { minLength: 12, maxLength: 12 });
           fc.assert(
             fc.property(endpoints, anyRequest, shuffles, (pods, facts, keys) => {
@@ -103,8 +102,8 @@ for (const definition of definitionsOf("scorer")) {
               }
             }),
           );
-        },
-      );
+        });
+      }
 
       test("no candidate at all is no problem", () => {
         const world = new ContractWorld([]);

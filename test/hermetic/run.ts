@@ -8,6 +8,7 @@ import { parseArgs } from "node:util";
 import { inPackage } from "../support/paths.ts";
 import { type AnyCase, type CaseFile, CaseFileSchema } from "./case-file.ts";
 import { playConfigCase } from "./config-cases.ts";
+import { playDataLayerCase } from "./data-layer-cases.ts";
 import { playExtProcCase } from "./ext-proc-cases.ts";
 import { Results } from "./results.ts";
 import { playUnitCase } from "./unit-cases.ts";
@@ -33,8 +34,7 @@ async function play(file: CaseFile, one: AnyCase): Promise<void> {
       results.skip(one.id, "needs a Kubernetes API server, which this version does not talk to");
       return;
     case "datalayer":
-      results.skip(one.id, "is about the inside of a scraper and can not be seen from outside");
-      return;
+      return await playDataLayerCase(one, one.id, results);
     default:
       results.fail(one.id, [`level "${one.level}" is not known`]);
   }

@@ -12,6 +12,7 @@ import {
   InferenceRequest,
   InflightLoad,
   LatencyPrediction,
+  limits,
   ManualClock,
   type PluginDefinition,
   type PluginHandle,
@@ -20,6 +21,7 @@ import {
   PrefixMatch,
   SeededRandom,
   SessionId,
+  Topology,
   UncachedRequestTokens,
 } from "../../scheduler/index.ts";
 import { endpointMetadata, START_MS, scrape } from "./scheduler-setup.ts";
@@ -27,6 +29,14 @@ import { endpointMetadata, START_MS, scrape } from "./scheduler-setup.ts";
 /** Parameters of types that have no defaults for all. */
 const NEEDED_PARAMETERS: Readonly<Record<string, object>> = {
   "by-label": { label: "hw", validValues: ["h100"] },
+  "endpoint-attribute-filter": {
+    attribute: "load",
+    algorithm: { type: "threshold", threshold: { operator: "LessThan", value: 0.5 } },
+  },
+  "endpoint-attribute-scorer": {
+    attributeKey: "load",
+    algorithm: { type: "linear_lower_is_better" },
+  },
   "header-label-affinity-scorer": { headerName: "x-hardware", labelKey: "hw" },
   "session-id-producer": { headerName: "x-session-id" },
   "utilization-filter": {
@@ -85,6 +95,8 @@ export const anyEndpoint = fc.record({
   totalBlocks: fc.integer({ min: -1, max: 40 }),
   heldShare: ratio,
   uncachedTokens: fc.nat(100_000),
+  /** NaN = the page does not supply it. */
+  scalar: fc.oneof(ratio, fc.constant(Number.NaN)),
   /** NaN = no prediction. */
   ttftMs: fc.oneof(fc.nat(60_000), fc.constant(Number.NaN)),
 });
@@ -112,6 +124,7 @@ export class ContractWorld {
     "uncached-request-tokens": new UncachedRequestTokens(),
     "latency-prediction": new LatencyPrediction(),
     "session-id": new SessionId(),
+    topology: new Topology(),
   };
 
   /** @param endpoints get slots 0 … n − 1, and all are candidates in this order */
@@ -133,6 +146,7 @@ export class ContractWorld {
       random: new SeededRandom(seed),
       profiles: ["default"],
       consume: <K extends DataType>(type: K): DataTypes[K] => this.data[type],
+      scalar: () => 0,
       warn: () => {},
     };
     return definition.create(parameters, handle);
@@ -161,6 +175,7 @@ export class ContractWorld {
     columns.inflight[slot] = endpoint.inflight;
     columns.inflightTokens[slot] = endpoint.inflightTokens;
     columns.creditSinceScrape[slot] = endpoint.credit;
+    columns.scalars[slot * limits.scalarsPerEndpointMax] = endpoint.scalar;
     for (const datum of Object.values(this.data)) {
       if ("ensure" in datum) datum.ensure(this.pool.columns.capacity);
     }

@@ -20,6 +20,7 @@ import {
   type Random,
   SeededRandom,
   SessionId,
+  Topology,
   UncachedRequestTokens,
 } from "../../scheduler/index.ts";
 import { flightOf, noResults } from "../support/plugin-setup.ts";
@@ -52,12 +53,15 @@ export class VectorWorld {
   readonly request: InferenceRequest;
   readonly #vector: Vector;
   readonly #behavior: Behavior;
+  /** Keys of scalar attributes, by index. */
+  readonly #scalars: string[] = [];
   readonly #data: DataTypes = {
     "prefix-match": new PrefixMatch(),
     "inflight-load": new InflightLoad(),
     "uncached-request-tokens": new UncachedRequestTokens(),
     "latency-prediction": new LatencyPrediction(),
     "session-id": new SessionId(),
+    topology: new Topology(),
   };
 
   constructor(vector: Vector, behavior: Behavior = "upstream") {
@@ -69,6 +73,11 @@ export class VectorWorld {
     this.candidates = new Candidates(this.pool);
     this.candidates.reset(NOW_MS);
     const request = vector.request ?? {};
+    const peerTopology = request["peerTopology"];
+    if (peerTopology !== undefined) {
+      const peer = { id: "peer/peer", attributes: { topology: peerTopology } };
+      this.candidates.peerSlot = this.#add(peer, endpoints.length);
+    }
     this.request = new InferenceRequest({
       targetModel: (request["targetModel"] as string | undefined) ?? "",
       promptTokens: (request["tokenCount"] as number | undefined) ?? 0,
@@ -111,6 +120,7 @@ export class VectorWorld {
       random: this.#random(),
       profiles: ["default"],
       consume: <K extends DataType>(key: K) => this.#data[key],
+      scalar: (attribute, producer) => this.#scalars.indexOf(`${attribute}/${producer}`),
       warn: () => {},
     });
     this.#replay(instance);
@@ -229,6 +239,22 @@ export class VectorWorld {
         latency.tpotMs[slot] = fields["tpot"] ?? Number.NaN;
         return;
       }
+      case "topology": {
+        const { hostname, rack, region, zone } = this.#data.topology;
+        const place = value as Readonly<Record<string, string>>;
+        hostname[slot] = place["hostname"] ?? "";
+        rack[slot] = place["rack"] ?? "";
+        zone[slot] = place["zone"] ?? "";
+        region[slot] = place["region"] ?? "";
+        return;
+      }
+      case "scalars":
+        for (const [name, scalar] of Object.entries(fields)) {
+          if (!this.#scalars.includes(name)) this.#scalars.push(name);
+          const at = slot * limits.scalarsPerEndpointMax + this.#scalars.indexOf(name);
+          this.pool.columns.scalars[at] = scalar;
+        }
+        return;
       default:
         throw new Mismatch(`attribute "${key}" can not be given to a plugin`);
     }
