@@ -230,6 +230,11 @@ export class FlowPort implements SchedulerPort {
     return scores;
   }
 
+  /** Priorities that objectives ask for: each gets a band. */
+  setPriorities(priorities: Iterable<number>): void {
+    this.#call(() => this.#flow.setPriorities(priorities));
+  }
+
   /** Refuses all that waits, and all that comes later. */
   close(): void {
     this.#call(() => this.#flow.close());
