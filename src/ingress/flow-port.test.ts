@@ -3,7 +3,12 @@
  */
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { defaultDocument, QUEUE_TTL_HEADER } from "../../scheduler/index.ts";
+import {
+  defaultDocument,
+  type Flight,
+  QUEUE_TTL_HEADER,
+  type TokenUsage,
+} from "../../scheduler/index.ts";
 import {
   CHAT,
   chatBody,
@@ -15,6 +20,7 @@ import {
   post,
   subsetOf,
 } from "../../test/support/ingress-exchange.ts";
+import { requestOf, schedulerOf } from "../../test/support/scheduler-setup.ts";
 
 const FULL = { waiting: 5 };
 const FREE = { waiting: 0 };
@@ -403,6 +409,48 @@ test("with the gate off filters that leave nobody are a 429, not a wait", () => 
     http: 429,
     dropped: [reason("rejected-saturated"), "retry-after: 1"],
   });
+});
+
+test("what an answer tells of its tokens reaches the fairness policy, whether others wait or not", () => {
+  const settings = schedulerOf(documentOf({}, [])).flowControl!;
+  const told: (TokenUsage | null)[] = [];
+  const fairness = {
+    band: () => {
+      const band = settings.defaultBand.fairness.band();
+      const settle = band.settle.bind(band);
+      band.settle = (flow, item, charged, usage, nowMs) => {
+        told.push(usage);
+        settle(flow, item, charged, usage, nowMs);
+      };
+      return band;
+    },
+  };
+  const defaultBand = { ...settings.defaultBand, fairness };
+  const { flow, scheduler, ...setup } = setupOf({
+    flow: { settings: { ...settings, defaultBand } },
+  });
+  scrapeAll({ flow, scheduler, ...setup }, FREE);
+  const flights: Flight[] = [];
+  const submit = () =>
+    flow!.submit(requestOf(scheduler, [1]), null, {
+      onOutcome: (outcome) => {
+        if (outcome.kind === "picked") flights.push(outcome);
+      },
+      onEvict: () => {},
+    });
+  submit();
+  submit();
+  submit();
+  const usage = { uncachedPromptTokens: 3, outputTokens: 7 };
+  flow!.complete(flights[0]!, "natural", usage);
+  flow!.complete(flights[1]!, "error");
+  expect(told).toEqual([usage, null]);
+  scrapeAll({ flow, scheduler, ...setup }, FULL);
+  submit();
+  expect(flow!.queued).toBe(1);
+  flow!.complete(flights[2]!, "natural", usage);
+  flow!.complete(flights[2]!, "natural", usage);
+  expect(told).toEqual([usage, null, usage]);
 });
 
 test("a priority that is asked for gets a band of its own", () => {
