@@ -368,12 +368,13 @@ export class FlowController implements FlowControl {
    * @returns null = the band itself goes
    */
   #takeAged(band: Band, saturation: number, nowMs: number): Ticket | null {
-    const { agingMs = 0 } = this.#settings;
+    const { agingMs = 0, maxBypass } = this.#settings;
     if (agingMs <= 0 || ++this.#turnsSinceAged < limits.agedTurnEvery) return null;
     let oldest: Ticket | null = null;
     let above = 0; // bands with something queued
     for (const other of this.#bands.sorted) {
       if (other.priority > band.priority || other.requests === 0) continue;
+      if (other.setAside.some(({ overtakenBy }) => overtakenBy >= maxBypass)) break;
       const ticket = above > 0 && saturation < other.ceiling ? other.oldestInFlow : null;
       const isAged = ticket !== null && nowMs - ticket.enqueuedAtMs >= above * agingMs;
       if (isAged && ticket.sequence < (oldest?.sequence ?? Number.POSITIVE_INFINITY)) {
