@@ -212,15 +212,12 @@ export class FlowController implements FlowControl {
   wake(): void {
     const nowMs = this.#clock.nowMs();
     this.#change++;
-    this.#observeRegime(nowMs);
     this.#flows.collect(nowMs);
     this.#run(nowMs);
   }
 
   resume(): void {
-    const nowMs = this.#clock.nowMs();
-    this.#observeRegime(nowMs);
-    this.#run(nowMs);
+    this.#run(this.#clock.nowMs());
   }
 
   setPriorities(priorities: Iterable<number>): void {
@@ -297,6 +294,7 @@ export class FlowController implements FlowControl {
       this.#isSliceStale = true;
       return;
     }
+    this.#observeRegime(startMs);
     this.#isInSlice = true;
     this.#isHeld = false;
     this.hasMore = true; // stays so when a sink throws
