@@ -22,15 +22,18 @@ interface Part {
   readonly flowControl?: unknown;
   readonly saturationDetector?: unknown;
   readonly schedulingProfiles?: readonly object[];
+  readonly dataLayer?: object;
+  /** All plugins, without the usual one. */
+  readonly bare?: readonly object[];
 }
 
 const QUEUE_ONLY = [{ name: "default", plugins: [{ pluginRef: "queue-scorer" }] }];
 
-function resolve({ plugins = [], ...rest }: Part) {
+function resolve({ bare, plugins = [], ...rest }: Part) {
   const document = {
     apiVersion: "llm-d.ai/v1alpha1",
     kind: "EndpointPickerConfig",
-    plugins: [{ type: "queue-scorer" }, ...plugins],
+    plugins: bare ?? [{ type: "queue-scorer" }, ...plugins],
     schedulingProfiles: QUEUE_ONLY,
     ...rest,
   };
@@ -106,6 +109,7 @@ describe("with the gate on and nothing said", () => {
       maxBypass: flowDefaults.maxBypass,
       displaceLowerPriority: false,
       activeBandsOnly: false,
+      agingMs: 0,
       eviction: false,
     });
     expect(Object.isFrozen(flowControl)).toBe(true);
@@ -210,6 +214,20 @@ describe("budgets", () => {
   });
 });
 
+test("what is ours is taken as it is, and refused when it can not be", () => {
+  const ours = {
+    maxFlows: 5,
+    maxBypass: 0,
+    displaceLowerPriority: true,
+    activeBandsOnly: true,
+    agingMs: 1500,
+  };
+  expect(sectionOf({ ...ours, enableEviction: true })).toMatchObject({ ...ours, eviction: true });
+  for (const wrong of [{ maxFlows: 0 }, { maxBypass: -1 }, { agingMs: -1 }, { agingMs: "1s" }]) {
+    expect(problemsOf({ ...ON, flowControl: wrong })).toHaveLength(1);
+  }
+});
+
 describe("bands", () => {
   test("take what they say, and the rest by default", () => {
     const { bands } = sectionOf(
@@ -311,6 +329,22 @@ describe("references", () => {
     // Its data comes with it.
     expect(namesOf(config)).toContain("inflight-load-producer");
   });
+});
+
+test("a detector that reads engine metrics which nobody scrapes is remarked on", () => {
+  const blind = {
+    ...ON,
+    dataLayer: { injectDefaults: false },
+    schedulingProfiles: [{ name: "default", plugins: [{ pluginRef: "random-picker" }] }],
+  };
+  const remark = /every endpoint counts as full/;
+  const remarksOf = (part: Part) => configOf(part).warnings.filter((each) => remark.test(each));
+  const bare = [{ type: "random-picker" }, { type: "concurrency-detector" }];
+  expect(remarksOf({ ...blind, bare })).toHaveLength(1);
+  expect(remarksOf({ ...blind, bare, featureGates: [] })).toHaveLength(0);
+  const saturationDetector = { pluginRef: "concurrency-detector" };
+  expect(remarksOf({ ...blind, bare, flowControl: { saturationDetector } })).toHaveLength(0);
+  expect(remarksOf(ON)).toHaveLength(0);
 });
 
 describe("the detector at the top level", () => {
