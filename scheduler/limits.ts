@@ -26,6 +26,8 @@ export const limits = {
   setAsidePerBandMax: 8,
   /** Requests that one call of flow control dispatches or refuses before others get their turn. */
   flowSliceRequests: 64,
+  /** With aging: of so many dispatches one may be that of an aged request of a lower band. */
+  agedTurnEvery: 8,
   /** Time after which such a call stops, ms. */
   flowSliceMs: 1,
   /** Running requests that one decision may end for others, and how long that may take, ms. */

@@ -14,11 +14,15 @@ function flags(): Flags {
   return parsed.flags;
 }
 
-async function config(plugins: readonly object[]): Promise<ResolvedConfig> {
+async function config(
+  plugins: readonly object[],
+  ...featureGates: string[]
+): Promise<ResolvedConfig> {
   const text = JSON.stringify({
     apiVersion: "llm-d.ai/v1alpha1",
     kind: "EndpointPickerConfig",
     plugins,
+    featureGates,
   });
   const loaded = await loadConfig({ file: "", text, allowExperimental: false });
   if (!loaded.ok) throw new Error(JSON.stringify(loaded.problems));
@@ -51,6 +55,18 @@ test("a profile that rejects every practiced request is practiced too", async ()
     clock: frozen,
   });
   expect(practiced).toBe(ALL);
+});
+
+test("flow control is practiced too, and leaves no timer", async () => {
+  const practiced = await warmUp({
+    config: await config([{ type: "queue-scorer" }], "flowControl"),
+    flags: flags(),
+    clock: frozen,
+  });
+  expect(practiced).toBe(ALL);
+  await vi.waitFor(() => {
+    expect(process.getActiveResourcesInfo()).not.toContain("Immediate");
+  });
 });
 
 test("time ends it", async () => {

@@ -19,6 +19,9 @@ const METRICS_READERS: ReadonlySet<string> = new Set([
   "lora-affinity-scorer",
 ]);
 
+/** Saturation detector of which the same is true. */
+const METRICS_DETECTOR = "utilization-detector";
+
 type ResolvedDataLayer = ResolvedConfig["dataLayer"];
 type ResolvedSource = ResolvedDataLayer["sources"][number];
 
@@ -126,15 +129,33 @@ function injectDefaultSource(
   if (source !== null && extractor !== null) sources.push({ source, extractors: [extractor] });
 }
 
+/** Without engine metrics every endpoint is full for it: with flow control on, nothing would ever be dispatched. */
+export function remarkOnBlindDetector(
+  { sources }: ResolvedDataLayer,
+  detector: string | null,
+  instances: Instances,
+  report: Report,
+): void {
+  const instance = instances.get(detector ?? "");
+  if (instance?.definition?.type !== METRICS_DETECTOR || readsEngineMetrics(sources)) return;
+  report.warn(
+    "flowControl.saturationDetector",
+    `"${instance.name}" reads engine metrics, but no data source has a ${METRICS_EXTRACTOR}: every endpoint counts as full`,
+  );
+}
+
+function readsEngineMetrics(sources: readonly ResolvedSource[]): boolean {
+  return sources.some(({ extractors }) =>
+    extractors.some(({ type }) => type === METRICS_EXTRACTOR),
+  );
+}
+
 function checkMetricsReaders(
   sources: readonly ResolvedSource[],
   instances: Instances,
   report: Report,
 ): void {
-  const isRead = sources.some(({ extractors }) =>
-    extractors.some(({ type }) => type === METRICS_EXTRACTOR),
-  );
-  if (isRead || instances.hasFaulty) return;
+  if (readsEngineMetrics(sources) || instances.hasFaulty) return;
   for (const { definition, name, path } of instances.all()) {
     if (definition === null || !METRICS_READERS.has(definition.type)) continue;
     report.problem(

@@ -22,15 +22,18 @@ interface Part {
   readonly flowControl?: unknown;
   readonly saturationDetector?: unknown;
   readonly schedulingProfiles?: readonly object[];
+  readonly dataLayer?: object;
+  /** All plugins, without the usual one. */
+  readonly bare?: readonly object[];
 }
 
 const QUEUE_ONLY = [{ name: "default", plugins: [{ pluginRef: "queue-scorer" }] }];
 
-function resolve({ plugins = [], ...rest }: Part) {
+function resolve({ bare, plugins = [], ...rest }: Part) {
   const document = {
     apiVersion: "llm-d.ai/v1alpha1",
     kind: "EndpointPickerConfig",
-    plugins: [{ type: "queue-scorer" }, ...plugins],
+    plugins: bare ?? [{ type: "queue-scorer" }, ...plugins],
     schedulingProfiles: QUEUE_ONLY,
     ...rest,
   };
@@ -311,6 +314,22 @@ describe("references", () => {
     // Its data comes with it.
     expect(namesOf(config)).toContain("inflight-load-producer");
   });
+});
+
+test("a detector that reads engine metrics which nobody scrapes is remarked on", () => {
+  const blind = {
+    ...ON,
+    dataLayer: { injectDefaults: false },
+    schedulingProfiles: [{ name: "default", plugins: [{ pluginRef: "random-picker" }] }],
+  };
+  const remark = /every endpoint counts as full/;
+  const remarksOf = (part: Part) => configOf(part).warnings.filter((each) => remark.test(each));
+  const bare = [{ type: "random-picker" }, { type: "concurrency-detector" }];
+  expect(remarksOf({ ...blind, bare })).toHaveLength(1);
+  expect(remarksOf({ ...blind, bare, featureGates: [] })).toHaveLength(0);
+  const saturationDetector = { pluginRef: "concurrency-detector" };
+  expect(remarksOf({ ...blind, bare, flowControl: { saturationDetector } })).toHaveLength(0);
+  expect(remarksOf(ON)).toHaveLength(0);
 });
 
 describe("the detector at the top level", () => {

@@ -5,7 +5,7 @@
  *   envelope → gates → instances → profiles → handler → parsers, data layer → flow control → default producers → order
  * @module
  */
-import { resolveDataLayer, resolveParsers } from "./data-layer.ts";
+import { remarkOnBlindDetector, resolveDataLayer, resolveParsers } from "./data-layer.ts";
 import { addDefaultProducers, orderPlugins } from "./default-producers.ts";
 import { FLOW_CONTROL, resolveGates } from "./feature-gates.ts";
 import { resolveFlowControl } from "./flow-control.ts";
@@ -54,6 +54,9 @@ export function resolveConfig(
   const dataLayer = resolveDataLayer(envelope.dataLayer, instances, report);
   const isFlowControlOn = featureGates.get(FLOW_CONTROL) === true;
   const flow = resolveFlowControl(envelope, isFlowControlOn, instances, report);
+  if (isFlowControlOn) {
+    remarkOnBlindDetector(dataLayer, flow.saturationDetector, instances, report);
+  }
   addDefaultProducers(instances, report);
   const plugins = orderPlugins(instances, report);
   remarkOnUnused(instances, report);

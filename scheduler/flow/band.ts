@@ -74,13 +74,23 @@ export class Band {
 
   /** Takes whoever goes next, and charges it; it goes on counting as waiting. There is one: not all are set aside. */
   take(nowMs: number): Ticket {
-    const flow = this.#nextFlow(nowMs);
-    const ticket = flow.head!;
+    const ticket = this.#nextFlow(nowMs).head!;
+    this.takeOne(ticket, nowMs);
+    return ticket;
+  }
+
+  /** Takes one that is not set aside, whoever's turn it is. */
+  takeOne(ticket: Ticket, nowMs: number): void {
+    const flow = ticket.flow!;
     ticket.fairness = this.fairness;
     ticket.charged = this.fairness.charge(flow, ticket, nowMs);
-    flow.queue.remove(ticket);
-    if (flow.queue.size === 0) this.fairness.deactivate(flow);
-    else this.fairness.headChanged(flow);
+    this.#removeFromFlow(ticket);
+  }
+
+  /** The oldest that is not set aside, or null. */
+  get oldestInFlow(): Ticket | null {
+    let ticket = this.#oldest;
+    while (ticket !== null && ticket.flowIndex < 0) ticket = ticket.next;
     return ticket;
   }
 
@@ -97,9 +107,7 @@ export class Band {
     const named = this.fairness.next(nowMs) as Flow | null;
     if (named !== null && named.queue.size > 0) return named;
     this.faults++;
-    let ticket = this.#oldest!;
-    while (ticket.flowIndex < 0) ticket = ticket.next!;
-    return ticket.flow!;
+    return this.oldestInFlow!.flow!;
   }
 
   /** Removes a waiting request from everything in the band, wherever it stands. */
@@ -116,6 +124,11 @@ export class Band {
       ticket.overtakenBy = -1;
       return;
     }
+    this.#removeFromFlow(ticket);
+  }
+
+  #removeFromFlow(ticket: Ticket): void {
+    const flow = ticket.flow!;
     const wasHead = flow.head === ticket;
     if (!flow.queue.remove(ticket)) return;
     if (flow.queue.size === 0) this.fairness.deactivate(flow);

@@ -243,6 +243,61 @@ describe("bands", () => {
     expect(low.outcome).toMatchObject({ reason: "queue-expired" });
   });
 
+  test("with aging, one turn in a few goes to the oldest that has waited long enough", () => {
+    const flow = new FlowSetup({ settings: { requestTtlMs: 0, agingMs: 100 } });
+    flow.controller.setPriorities([1, -1]);
+    let running = flow.submit("running", { priority: 1 });
+    flow.submit("mid-1");
+    flow.clock.advance(1);
+    flow.submit("low-1", { priority: -1 });
+    flow.submit("low-2", { priority: -1 });
+    const turns = (count: number, ms: number) => {
+      flow.takeLog();
+      for (let i = 0; i < count; i++) {
+        flow.submit("high", { priority: 1 });
+        flow.clock.advance(ms);
+        flow.complete(running);
+        running = flow.tickets.findLast(({ state }) => state === "running")!;
+      }
+      return flow.takeLog().map((line) => line.replace("Dispatched ", ""));
+    };
+    const high = (count: number) => Array.from({ length: count }, () => "high");
+    const every = limits.agedTurnEvery;
+    expect(turns(every * 2, 0)).toEqual(high(every * 2)); // nobody has waited long enough
+    flow.clock.advance(97);
+    expect(turns(2, 1)).toEqual(["high", "mid-1"]);
+    // two bands above: twice the time, when both have something queued
+    flow.submit("mid-2");
+    flow.clock.advance(98);
+    expect(turns(every + 1, 0)).toEqual(high(every + 1));
+    flow.clock.advance(3);
+    expect(turns(every + 1, 0)).toEqual(["low-1", ...high(every - 1), "low-2"]);
+  });
+
+  test("with aging, a ceiling of its own still holds a band, and a held band still holds those below", () => {
+    for (const held of [1, -1]) {
+      const flow = new FlowSetup({
+        endpoints: [100],
+        settings: {
+          agingMs: 1,
+          usageLimits: {
+            limits: (_saturation, priorities, ceilings) => {
+              ceilings[priorities.indexOf(held)] = 0;
+            },
+          },
+        },
+      });
+      flow.controller.setPriorities([1, -1]);
+      flow.pool.columns.inflight[0] = 100;
+      flow.submit("low", { priority: -1 });
+      for (let i = 0; i < 20; i++) flow.submit("high", { priority: 1 });
+      flow.pass(1000);
+      flow.pool.columns.inflight[0] = 0;
+      flow.controller.wake();
+      expect(flow.takeLog()).not.toContain("Dispatched low");
+    }
+  });
+
   test("that objectives ask for come, and go when they are idle and nobody asks", () => {
     const flow = new FlowSetup();
     const bands = () => flow.controller.stats().bands.map(({ priority }) => priority);

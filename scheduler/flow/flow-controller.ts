@@ -63,6 +63,8 @@ export class FlowController implements FlowControl {
   #running = 0;
   #sequence = 0;
   #dispatches = 0;
+  /** Turns that were given without a look at what has aged. */
+  #turnsSinceAged = 0;
   /** Rises when there may be room that was not there: a request that was tried in vain is tried again then. */
   #change = 0;
   /** True when the last slice ended at a ceiling that may move by time alone. */
@@ -353,10 +355,36 @@ export class FlowController implements FlowControl {
       }
       if (band.requests === band.setAside.length) continue; // all were tried in vain: a lower band may pass
       if (band.setAside.length >= limits.setAsidePerBandMax) return false;
-      this.#place(band.take(nowMs), nowMs);
+      const aged = this.#takeAged(band, saturation, nowMs);
+      this.#place(aged ?? band.take(nowMs), nowMs);
       return true;
     }
     return false;
+  }
+
+  /**
+   * With aging: the oldest request of a band below `band` that has waited long enough, when it is the turn of one.
+   *
+   * @returns null = the band itself goes
+   */
+  #takeAged(band: Band, saturation: number, nowMs: number): Ticket | null {
+    const { agingMs = 0 } = this.#settings;
+    if (agingMs <= 0 || ++this.#turnsSinceAged < limits.agedTurnEvery) return null;
+    let oldest: Ticket | null = null;
+    let above = 0; // bands with something queued
+    for (const other of this.#bands.sorted) {
+      if (other.priority > band.priority || other.requests === 0) continue;
+      const ticket = above > 0 && saturation < other.ceiling ? other.oldestInFlow : null;
+      const isAged = ticket !== null && nowMs - ticket.enqueuedAtMs >= above * agingMs;
+      if (isAged && ticket.sequence < (oldest?.sequence ?? Number.POSITIVE_INFINITY)) {
+        oldest = ticket;
+      }
+      above++;
+    }
+    if (oldest === null) return null;
+    this.#turnsSinceAged = 0;
+    oldest.band!.takeOne(oldest, nowMs);
+    return oldest;
   }
 
   /** Measures the pool, and writes the ceilings into the bands. @returns saturation, >= 0 */

@@ -37,6 +37,7 @@ test("a million random steps: outcomes, order, bounds and gauges are those of th
     "confirmed",
     "timed_out",
     "shared flow",
+    "aged turn",
   ]) {
     expect(happened.get(what) ?? 0, what).toBeGreaterThan(20);
   }

@@ -57,6 +57,11 @@ export interface FlowControlSettings {
   readonly displaceLowerPriority: boolean;
   /** Ceilings are computed over the bands that have something queued, instead of all. */
   readonly activeBandsOnly: boolean;
+  /**
+   * A request that has waited this long for each band that is above its own and has something queued gets one of
+   * `limits.agedTurnEvery` turns of the highest; ms, 0 or absent = bands are strict.
+   */
+  readonly agingMs?: number;
   /** Running requests of negative priority may be ended for queued ones of a higher band. */
   readonly eviction: boolean;
 }
@@ -75,5 +80,6 @@ export const flowDefaults = {
   maxBypass: 64,
   displaceLowerPriority: false,
   activeBandsOnly: false,
+  agingMs: 0,
   eviction: false,
 } as const;

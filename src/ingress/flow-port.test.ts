@@ -1,8 +1,14 @@
 /**
  * Flow control as clients meet it: through ext_proc, with clock and timers in the test's hand.
  */
+import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { defaultDocument, QUEUE_TTL_HEADER } from "../../scheduler/index.ts";
+import {
+  defaultDocument,
+  type Flight,
+  QUEUE_TTL_HEADER,
+  type TokenUsage,
+} from "../../scheduler/index.ts";
 import {
   CHAT,
   chatBody,
@@ -14,6 +20,7 @@ import {
   post,
   subsetOf,
 } from "../../test/support/ingress-exchange.ts";
+import { requestOf, schedulerOf } from "../../test/support/scheduler-setup.ts";
 
 const FULL = { waiting: 5 };
 const FREE = { waiting: 0 };
@@ -357,6 +364,156 @@ describe("a request that waits", () => {
     expect(Object.keys(scoresOf(exchange) as object).length).toBe(2);
     expect(Object.keys(scoresOf(other) as object).length).toBe(2);
   });
+});
+
+test("a request waits when its own endpoints are full; others pass it, and it them", () => {
+  const detector = { type: "utilization-detector", parameters: { aggregation: "slots" } };
+  const profile = defaultDocument.schedulingProfiles[0].plugins;
+  const document = {
+    ...documentOf({}, [detector]),
+    schedulingProfiles: [{ name: "default", plugins: [{ pluginRef: detector.type }, ...profile] }],
+  };
+  const setup = ingressSetup({ document });
+  setup.scrape(0, FULL);
+  setup.scrape(1, FREE);
+  const bound = setup
+    .open()
+    .requestHeaders(post(CHAT), false, subsetOf(["10.0.0.0:8000"]))
+    .requestBody(chatBody(), true);
+  const free = send(setup);
+  setup.timers.settle();
+  expect(bound.replies()).toEqual([]);
+  expect(free.pick().destination).toBe("10.0.0.1:8000");
+  setup.scrape(0, FREE);
+  setup.timers.advance(5);
+  expect(bound.pick().destination).toBe("10.0.0.0:8000");
+});
+
+test("with the gate off filters that leave nobody are a 429, not a wait", () => {
+  const detector = { type: "concurrency-detector", parameters: { maxConcurrency: 1 } };
+  const { plugins, schedulingProfiles } = defaultDocument;
+  const setup = ingressSetup({
+    endpoints: 1,
+    document: {
+      plugins: [...plugins, detector],
+      schedulingProfiles: [
+        {
+          name: "default",
+          plugins: [{ pluginRef: detector.type }, ...schedulingProfiles[0].plugins],
+        },
+      ],
+    },
+  });
+  expect(send(setup).pick().destination).toBe("10.0.0.0:8000");
+  expect(send(setup).rejection()).toMatchObject({
+    http: 429,
+    dropped: [reason("rejected-saturated"), "retry-after: 1"],
+  });
+});
+
+test("what an answer tells of its tokens reaches the fairness policy, whether others wait or not", () => {
+  const settings = schedulerOf(documentOf({}, [])).flowControl!;
+  const told: (TokenUsage | null)[] = [];
+  const fairness = {
+    band: () => {
+      const band = settings.defaultBand.fairness.band();
+      const settle = band.settle.bind(band);
+      band.settle = (flow, item, charged, usage, nowMs) => {
+        told.push(usage);
+        settle(flow, item, charged, usage, nowMs);
+      };
+      return band;
+    },
+  };
+  const defaultBand = { ...settings.defaultBand, fairness };
+  const { flow, scheduler, ...setup } = setupOf({
+    flow: { settings: { ...settings, defaultBand } },
+  });
+  scrapeAll({ flow, scheduler, ...setup }, FREE);
+  const flights: Flight[] = [];
+  const submit = () =>
+    flow!.submit(requestOf(scheduler, [1]), null, {
+      onOutcome: (outcome) => {
+        if (outcome.kind === "picked") flights.push(outcome);
+      },
+      onEvict: () => {},
+    });
+  submit();
+  submit();
+  submit();
+  const usage = { uncachedPromptTokens: 3, outputTokens: 7 };
+  flow!.complete(flights[0]!, "natural", usage);
+  flow!.complete(flights[1]!, "error");
+  expect(told).toEqual([usage, null]);
+  scrapeAll({ flow, scheduler, ...setup }, FULL);
+  submit();
+  expect(flow!.queued).toBe(1);
+  flow!.complete(flights[2]!, "natural", usage);
+  flow!.complete(flights[2]!, "natural", usage);
+  expect(told).toEqual([usage, null, usage]);
+});
+
+test("a priority that is asked for gets a band of its own", () => {
+  const { setup } = fullSetup();
+  const bands = () => setup.flow!.stats().bands.map(({ priority }) => priority);
+  expect(bands()).toEqual([0]);
+  setup.flow!.setPriorities([10, -1]);
+  expect(bands()).toEqual([10, 0, -1]);
+  send(setup, "urgent");
+  expect(setup.flow!.stats().bands.map(({ requests }) => requests)).toEqual([1, 0, 0]);
+  setup.flow!.setPriorities([]);
+  expect(bands()).toEqual([10, 0]); // the one that something waits in stays until it is empty
+});
+
+test("whatever clients, engines and time do: what waits is what the gauges tell, and all comes back", () => {
+  const step = fc.oneof(
+    { weight: 5, arbitrary: fc.record({ act: fc.constant("send" as const), n: fc.nat(2) }) },
+    { weight: 3, arbitrary: fc.record({ act: fc.constant("leave" as const), n: fc.nat(30) }) },
+    { weight: 3, arbitrary: fc.record({ act: fc.constant("answer" as const), n: fc.nat(30) }) },
+    { weight: 2, arbitrary: fc.record({ act: fc.constant("scrape" as const), n: fc.nat(6) }) },
+    { weight: 2, arbitrary: fc.record({ act: fc.constant("wait" as const), n: fc.nat(700) }) },
+    { weight: 1, arbitrary: fc.record({ act: fc.constant("turn" as const), n: fc.constant(0) }) },
+  );
+  fc.assert(
+    fc.property(fc.array(step, { maxLength: 60 }), (steps) => {
+      const setup = setupOf({
+        flowControl: {
+          maxRequests: 8,
+          defaultRequestTTL: "2s",
+          enableEviction: true,
+          priorityBands: [{ priority: 10 }, { priority: -1 }],
+        },
+      });
+      scrapeAll(setup, FREE);
+      const open: Exchange[] = [];
+      for (const { act, n } of steps) {
+        const exchange = open[n % Math.max(1, open.length)];
+        if (act === "send") open.push(send(setup, ["", "batch", "urgent"][n]));
+        else if (act === "scrape") scrapeAll(setup, { waiting: n });
+        else if (act === "wait") setup.timers.advance(n);
+        else if (act === "turn") setup.timers.turn();
+        else if (exchange === undefined) continue;
+        else if (act === "leave") open.splice(open.indexOf(exchange), 1)[0]!.cancel();
+        else if (exchange.replies().length > 0 && exchange.ended === "open") {
+          exchange.responseHeaders().responseBody("x", true);
+        }
+        setup.collectFlow();
+        expect(setup.total("flowQueueSize")).toBe(setup.flow!.queued);
+      }
+      setup.timers.settle();
+      const waiting = open.filter((exchange) => exchange.replies().length === 0);
+      expect(setup.flow!.queued).toBe(waiting.length);
+      for (const exchange of open) {
+        exchange.cancel();
+        expect(exchange.stream.lateCalls).toBe(0);
+      }
+      setup.timers.settle();
+      expect(setup.held()).toEqual(NOTHING_HELD);
+      expect(setup.flow!.queued).toBe(0);
+      expect(setup.timers.pending).toBe(0);
+      expect(setup.faults).toEqual([]);
+    }),
+  );
 });
 
 describe("cost", () => {

@@ -24,6 +24,7 @@ import {
   type Outcome,
   type SubsetHint,
   type Ticket,
+  type TokenUsage,
 } from "../../scheduler/index.ts";
 import {
   type InProcessPortOptions,
@@ -202,7 +203,7 @@ export class FlowPort implements SchedulerPort {
     this.#call(() => this.#flow.firstToken(ticket));
   }
 
-  complete(flight: Flight, cause: EndCause): void {
+  complete(flight: Flight, cause: EndCause, usage: TokenUsage | null = null): void {
     const { onFault, scheduler } = this.#options;
     try {
       scheduler.complete(flight, cause);
@@ -213,11 +214,11 @@ export class FlowPort implements SchedulerPort {
     if (ticket === null) return;
     flight.ticket = null;
     if (this.#flow.queued > 0) {
-      this.#call(() => this.#flow.complete(ticket, null));
+      this.#call(() => this.#flow.complete(ticket, usage));
       return;
     }
     try {
-      this.#flow.complete(ticket, null);
+      this.#flow.complete(ticket, usage);
     } catch (error) {
       onFault(error);
     }
@@ -230,8 +231,8 @@ export class FlowPort implements SchedulerPort {
     return scores;
   }
 
-  /** Priorities that objectives give: bands that are to be there, besides those of the configuration. */
-  setPriorities(priorities: readonly number[]): void {
+  /** Priorities that objectives ask for: each gets a band. */
+  setPriorities(priorities: Iterable<number>): void {
     this.#call(() => this.#flow.setPriorities(priorities));
   }
 

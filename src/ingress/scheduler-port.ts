@@ -12,6 +12,7 @@ import type {
   Outcome,
   Scheduler,
   SubsetHint,
+  TokenUsage,
 } from "../../scheduler/index.ts";
 
 /**
@@ -46,8 +47,8 @@ export interface SchedulerPort {
   submit(request: InferenceRequest, subset: SubsetHint | null, sink: OutcomeSink): Waiting | null;
   /** First byte of the response was seen. */
   firstToken(flight: Flight): void;
-  /** The exchange is over; idempotent. */
-  complete(flight: Flight, cause: EndCause): void;
+  /** The exchange is over; idempotent. @param usage what its answer told of its tokens; absent or null = nothing */
+  complete(flight: Flight, cause: EndCause, usage?: TokenUsage | null): void;
   /** Scores of the last pick by `ip:port`; for --emit-endpoint-scores. */
   lastScores(): Record<string, number>;
 }

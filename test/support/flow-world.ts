@@ -136,6 +136,7 @@ export class FlowWorld {
 
   /** Closes both; every ticket must have had its one outcome. */
   finish(): void {
+    this.happened.set("aged turn", this.#naive.agedTurns);
     this.#real.close();
     this.#naive.close();
     this.#compare();
@@ -344,6 +345,7 @@ export class FlowWorld {
       maxBypass,
       displaceLowerPriority: this.#chance(0.5),
       activeBandsOnly: this.#chance(0.3),
+      agingMs: this.#any([0, 0, 1, 50]),
       eviction: this.#chance(0.4),
     };
     const defaultBand = this.#anyBand(kept && band(kept.real.defaultBand, kept.naive.defaultBand));

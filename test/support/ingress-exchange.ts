@@ -466,7 +466,7 @@ function withPriorities(
       return port.submit(request, ...rest);
     },
     firstToken: (flight) => port.firstToken(flight),
-    complete: (flight, cause) => port.complete(flight, cause),
+    complete: (...args) => port.complete(...args),
     lastScores: () => port.lastScores(),
   };
 }

@@ -36,6 +36,7 @@ export interface NaiveSettings {
   readonly maxBypass: number;
   readonly displaceLowerPriority: boolean;
   readonly activeBandsOnly: boolean;
+  readonly agingMs: number;
   readonly eviction: boolean;
 }
 
@@ -128,6 +129,9 @@ export class NaiveFlowControl {
   #isEmptyPool = true;
   #regimeSinceMs = Number.NEGATIVE_INFINITY;
   #orders = 0;
+  /** Turns since the last that an aged request had; and all of those. */
+  #turns = 0;
+  agedTurns = 0;
   #outstanding: NaiveTicket[] = [];
   #cooling: Cooling[] = [];
   readonly #readsScrapes: boolean;
@@ -480,19 +484,51 @@ export class NaiveFlowControl {
       }
       if (aside.length === mine.length) continue;
       if (aside.length >= limits.setAsidePerBandMax) return false;
-      this.#try(this.#take(band));
+      this.#try(this.#takeAged(waiting, band, saturation, ranked) ?? this.#take(band));
       return true;
     }
     return false;
   }
 
-  #take(band: NaiveBand): NaiveTicket {
-    const flow = band.fairness.next() as NaiveOwnFlow;
-    const ticket = headOf(flow) as NaiveTicket;
-    ticket.chargedBy = band.fairness;
-    ticket.charged = band.fairness.charge(flow, ticket);
-    this.#outOfFlow(ticket);
+  #takeAged(
+    waiting: readonly NaiveTicket[],
+    band: NaiveBand,
+    saturation: number,
+    ranked: readonly NaiveBand[],
+  ): NaiveTicket | null {
+    const { agingMs, ceiling } = this.settings;
+    if (agingMs === 0) return null;
+    this.#turns++;
+    if (this.#turns < limits.agedTurnEvery) return null;
+    const queuedIn = this.bands.filter((other) => waiting.some((ticket) => ticket.band === other));
+    const aged = waiting.filter((ticket) => {
+      const distance = queuedIn.indexOf(ticket.band) - queuedIn.indexOf(band);
+      return (
+        ticket.state === "queued" &&
+        distance > 0 &&
+        this.nowMs - ticket.enqueuedAtMs >= distance * agingMs &&
+        saturation < ceiling(saturation, ranked.indexOf(ticket.band), ranked.length)
+      );
+    });
+    if (aged.length === 0) return null;
+    this.#turns = 0;
+    const ticket = aged.reduce((a, b) => (b.sequence < a.sequence ? b : a));
+    this.agedTurns++;
+    this.#charge(ticket);
     return ticket;
+  }
+
+  #take(band: NaiveBand): NaiveTicket {
+    const ticket = headOf(band.fairness.next()) as NaiveTicket;
+    this.#charge(ticket);
+    return ticket;
+  }
+
+  #charge(ticket: NaiveTicket): void {
+    const { fairness } = ticket.band;
+    ticket.chargedBy = fairness;
+    ticket.charged = fairness.charge(ticket.flow, ticket);
+    this.#outOfFlow(ticket);
   }
 
   #outOfFlow({ band, flow, sequence }: NaiveTicket): void {
