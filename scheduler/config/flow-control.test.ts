@@ -109,6 +109,7 @@ describe("with the gate on and nothing said", () => {
       maxBypass: flowDefaults.maxBypass,
       displaceLowerPriority: false,
       activeBandsOnly: false,
+      agingMs: 0,
       eviction: false,
     });
     expect(Object.isFrozen(flowControl)).toBe(true);
@@ -211,6 +212,20 @@ describe("budgets", () => {
     });
     expect(bands.map(({ requestTtlMs }) => requestTtlMs)).toEqual([3000, 0]);
   });
+});
+
+test("what is ours is taken as it is, and refused when it can not be", () => {
+  const ours = {
+    maxFlows: 5,
+    maxBypass: 0,
+    displaceLowerPriority: true,
+    activeBandsOnly: true,
+    agingMs: 1500,
+  };
+  expect(sectionOf({ ...ours, enableEviction: true })).toMatchObject({ ...ours, eviction: true });
+  for (const wrong of [{ maxFlows: 0 }, { maxBypass: -1 }, { agingMs: -1 }, { agingMs: "1s" }]) {
+    expect(problemsOf({ ...ON, flowControl: wrong })).toHaveLength(1);
+  }
 });
 
 describe("bands", () => {

@@ -109,6 +109,7 @@ class SectionResolver {
       maxBypass: section.maxBypass ?? flowDefaults.maxBypass,
       displaceLowerPriority: section.displaceLowerPriority ?? flowDefaults.displaceLowerPriority,
       activeBandsOnly: section.activeBandsOnly ?? flowDefaults.activeBandsOnly,
+      agingMs: section.agingMs ?? flowDefaults.agingMs,
       eviction: section.enableEviction ?? flowDefaults.eviction,
     };
   }

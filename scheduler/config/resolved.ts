@@ -65,6 +65,7 @@ export interface ResolvedFlowControl {
   readonly maxBypass: number;
   readonly displaceLowerPriority: boolean;
   readonly activeBandsOnly: boolean;
+  readonly agingMs: number;
   readonly eviction: boolean;
 }
 

@@ -109,6 +109,7 @@ export const FlowControl = z.strictObject({
   maxBypass: z.number().int().min(0).nullish(),
   displaceLowerPriority: z.boolean().nullish(),
   activeBandsOnly: z.boolean().nullish(),
+  agingMs: z.number().min(0).nullish(),
 });
 
 export type FlowControl = z.infer<typeof FlowControl>;

@@ -149,6 +149,19 @@ describe("deadlines", () => {
     expect(flow.takeLog()).toEqual(["EvictedNoEndpoints a"]);
   });
 
+  test("a pool that has just become empty lets nothing go, also before the driver says so", () => {
+    const flow = new FlowSetup({ ceiling: 100 });
+    const running = flow.submit("running");
+    const ticket = flow.submit("a");
+    expect(ticket.state).toBe("queued");
+    flow.removeEndpoint(0);
+    flow.complete(running);
+    expect(ticket.outcome).toBeNull();
+    flow.addEndpoint(1);
+    flow.controller.wake();
+    expect(ticket.state).toBe("running");
+  });
+
   test("0 is never, in either regime", () => {
     const flow = new FlowSetup({
       endpoints: [],

@@ -212,15 +212,12 @@ export class FlowController implements FlowControl {
   wake(): void {
     const nowMs = this.#clock.nowMs();
     this.#change++;
-    this.#observeRegime(nowMs);
     this.#flows.collect(nowMs);
     this.#run(nowMs);
   }
 
   resume(): void {
-    const nowMs = this.#clock.nowMs();
-    this.#observeRegime(nowMs);
-    this.#run(nowMs);
+    this.#run(this.#clock.nowMs());
   }
 
   setPriorities(priorities: Iterable<number>): void {
@@ -297,6 +294,7 @@ export class FlowController implements FlowControl {
       this.#isSliceStale = true;
       return;
     }
+    this.#observeRegime(startMs);
     this.#isInSlice = true;
     this.#isHeld = false;
     this.hasMore = true; // stays so when a sink throws
@@ -368,12 +366,13 @@ export class FlowController implements FlowControl {
    * @returns null = the band itself goes
    */
   #takeAged(band: Band, saturation: number, nowMs: number): Ticket | null {
-    const { agingMs = 0 } = this.#settings;
+    const { agingMs = 0, maxBypass } = this.#settings;
     if (agingMs <= 0 || ++this.#turnsSinceAged < limits.agedTurnEvery) return null;
     let oldest: Ticket | null = null;
     let above = 0; // bands with something queued
     for (const other of this.#bands.sorted) {
       if (other.priority > band.priority || other.requests === 0) continue;
+      if (other.setAside.some(({ overtakenBy }) => overtakenBy >= maxBypass)) break;
       const ticket = above > 0 && saturation < other.ceiling ? other.oldestInFlow : null;
       const isAged = ticket !== null && nowMs - ticket.enqueuedAtMs >= above * agingMs;
       if (isAged && ticket.sequence < (oldest?.sequence ?? Number.POSITIVE_INFINITY)) {

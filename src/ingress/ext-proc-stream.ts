@@ -71,6 +71,8 @@ type RequestPhase = "idle" | "gathering" | "submitted" | "passing";
 /** What has ended the request, as far as it has come. */
 type RequestEnd = "open" | "headers" | "body" | "trailers";
 
+/** Class of the error of a client that left while its request waited; nobody is told. */
+const CANCELED = "ContextCancelled";
 /** Of a dropped request whose place in a queue nobody knows. */
 const DEFAULT_RETRY_AFTER_SECONDS = 1;
 
@@ -540,11 +542,16 @@ export class ExtProcStream implements GrpcStreamHandler, OutcomeSink, LongWorkOw
   #finish(cause: EndCause): void {
     if (this.#isFinished) return;
     this.#isFinished = true;
-    this.#waiting?.cancel();
-    this.#waiting = null;
+    if (this.#waiting !== null) this.#leaveQueue(cause);
     this.#letGo();
     this.#frames.reset();
     this.#response.abandon(cause);
+  }
+
+  #leaveQueue(cause: EndCause): void {
+    this.#waiting?.cancel();
+    this.#waiting = null;
+    if (cause === "client-disconnect") this.#context.metrics.rejected(this.#labels, CANCELED);
   }
 
   /** @returns null when the exchange was failed for it */

@@ -174,6 +174,7 @@ describe("what clients are told", () => {
     expect(exchange.replies()).toEqual([]);
     expect(exchange.stream.lateCalls).toBe(0);
     expect(outcomesOf("EvictedContextCancelled")).toBe(1);
+    expect(setup.errorsOf("ContextCancelled")).toBe(1);
     expect(setup.held()).toEqual(NOTHING_HELD);
     expect(setup.timers.pending).toBe(0);
   });

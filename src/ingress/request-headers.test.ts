@@ -4,14 +4,34 @@ import { type HeaderPairs, toHeaderMap } from "../../test/support/ext-proc-messa
 import { encodeOracle, processingRequest } from "../../test/support/wire-oracle.ts";
 import { RequestHeaders, requestHeaderLimits } from "./request-headers.ts";
 
-function read(pairs: HeaderPairs): RequestHeaders {
+function read(pairs: HeaderPairs, pluginHeaders: readonly string[] = []): RequestHeaders {
   const bytes = encodeOracle(processingRequest, {
     requestHeaders: { headers: toHeaderMap(pairs) },
   });
   const message = new ProcessingRequest();
   decodeProcessingRequest(bytes, 0, bytes.length, message);
-  return new RequestHeaders(message.headers);
+  return new RequestHeaders(message.headers, pluginHeaders);
 }
+
+test("headers that plugins ask for are kept by name, and cut; others are not there", () => {
+  const { keptCharsMax } = requestHeaderLimits;
+  const { forPlugins } = read(
+    [
+      ["X-Slo", "5"],
+      ["x-other", "1"],
+      ["x-long", "l".repeat(keptCharsMax + 9)],
+    ],
+    ["x-slo", "x-absent", "x-long"],
+  );
+  expect(forPlugins).toEqual(
+    new Map([
+      ["x-slo", "5"],
+      ["x-long", "l".repeat(keptCharsMax)],
+    ]),
+  );
+  expect(read([["x-other", "1"]], ["x-slo"]).forPlugins).toBeNull();
+  expect(read([["x-slo", "1"]]).forPlugins).toBeNull();
+});
 
 describe("the path", () => {
   test.each<[HeaderPairs, string]>([

@@ -113,6 +113,7 @@ const UPSTREAM: readonly Upstream[] = [
     [],
   ],
   // 03-flow-control.md, section 17.
+  ["program_aware_jains_fairness_index", "gauge", [], null, "", []],
   ...(
     [
       ["request_queue_duration_seconds", "histogram", OF_OUTCOME, B_QUEUE],

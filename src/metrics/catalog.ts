@@ -11,6 +11,8 @@ export interface FamilyDefinition {
   /** One sentence; the stability tag is added when it is rendered. */
   readonly help: string;
   readonly labels: readonly string[];
+  /** Without labels: absent until it is set; else it is there from the start. */
+  readonly isAbsentUntilSet?: boolean;
   /** Upper bounds, ascending, without +Inf. */
   readonly buckets?: readonly number[];
   /** Deprecated name of the same series; its labels are a subset, values are summed over the rest. */
@@ -328,6 +330,13 @@ export const catalog = {
     type: "counter",
     help: "Running requests that were asked to end, by whether they did in time.",
     labels: ["outcome", "inference_pool"],
+  },
+  flowFairnessIndex: {
+    name: "llm_d_epp_program_aware_jains_fairness_index",
+    type: "gauge",
+    help: "How evenly programs have waited under program-aware-fairness, Jain's index; 1 = all the same.",
+    labels: [],
+    isAbsentUntilSet: true,
   },
   flowReclaimTarget: {
     name: "llm_d_epp_flow_control_reclaim_target",

@@ -13,6 +13,8 @@ const MS_PER_SECOND = 1000;
 
 /** Label of requests that were taken in, as upstream has it. */
 const NOT_FINALIZED = "NotYetFinalized";
+/** Name that program-aware-fairness has for it. */
+const FAIRNESS_INDEX = "fairnessIndex";
 const STAGES = ["prefill", "decode", "effective"] as const;
 
 /** What gauges are computed from. */
@@ -122,6 +124,12 @@ export class FlowMetrics implements FlowMeter {
         share(band.requests, band.maxRequests),
       );
       flowCapacityBytes.set(flowCapacityBytes.row(...labels), share(band.bytes, band.maxBytes));
+    }
+    // The bands of one policy share their programs.
+    const index = stats.bands.find(({ fairness }) => fairness[FAIRNESS_INDEX] !== undefined);
+    if (index !== undefined) {
+      const { flowFairnessIndex } = families;
+      flowFairnessIndex.set(flowFairnessIndex.row(), index.fairness[FAIRNESS_INDEX]!);
     }
     this.#collectTotals(stats);
   }

@@ -48,7 +48,7 @@ export class Family {
     this.#bounds = this.#buckets.map(formatBound);
     this.#width = definition.type === "histogram" ? this.#buckets.length + 2 : 1;
     this.#values = new Float64Array(INITIAL_ROWS * this.#width);
-    if (definition.labels.length === 0) this.row();
+    if (definition.labels.length === 0 && !definition.isAbsentUntilSet) this.row();
   }
 
   /** Row for these label values, in the order of the definition's labels. */

@@ -425,7 +425,13 @@ export function ingressSetup(options: IngressSetupOptions = {}): IngressSetup {
   const errorsBefore = new Map<string, number>();
   const runningBefore = total(requestRunning, "");
   const countOf = (code: string) => total(requestErrorTotal, `error_code="${code}"`);
-  for (const code of ["BadRequest", "Internal", "ServiceUnavailable", "ModelServerError"]) {
+  for (const code of [
+    "BadRequest",
+    "ContextCancelled",
+    "Internal",
+    "ServiceUnavailable",
+    "ModelServerError",
+  ]) {
     errorsBefore.set(code, countOf(code));
   }
   return {

@@ -501,7 +501,11 @@ export class NaiveFlowControl {
     this.#turns++;
     if (this.#turns < limits.agedTurnEvery) return null;
     const queuedIn = this.bands.filter((other) => waiting.some((ticket) => ticket.band === other));
+    const waitedFor = waiting.filter(
+      ({ overtaken, state }) => state === "aside" && overtaken >= this.settings.maxBypass,
+    );
     const aged = waiting.filter((ticket) => {
+      if (waitedFor.some((other) => other.band.priority >= ticket.band.priority)) return false;
       const distance = queuedIn.indexOf(ticket.band) - queuedIn.indexOf(band);
       return (
         ticket.state === "queued" &&
