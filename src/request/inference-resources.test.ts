@@ -109,6 +109,42 @@ describe("the rule for a model", () => {
     expect(targetOf([rewrite("r", [rule(["m"])])], "m")).toBe("");
   });
 
+  test("is the one that sorting all rules would find", () => {
+    const models = fc.subarray(["m", "n", "o"]);
+    const rewrites = fc.uniqueArray(
+      fc.record({
+        name: fc.constantFrom("a", "b", "c", "d", "e"),
+        createdAtMs: fc.constantFrom(1, 2, Number.POSITIVE_INFINITY),
+        rules: fc.array(models, { maxLength: 3 }),
+      }),
+      { selector: ({ name }) => name, maxLength: 5 },
+    );
+    fc.assert(
+      fc.property(rewrites, fc.constantFrom("m", "n", "o", "p", ""), (list, model) => {
+        const all = list.flatMap(({ createdAtMs, name, rules }) =>
+          rules.map((claimed, index) => ({ createdAtMs, name, index, claimed })),
+        );
+        const [winner] = all
+          .filter(({ claimed }) => claimed.length === 0 || claimed.includes(model))
+          .sort(
+            (a, b) =>
+              Number(a.claimed.length === 0) - Number(b.claimed.length === 0) ||
+              (a.createdAtMs === b.createdAtMs ? 0 : a.createdAtMs - b.createdAtMs) ||
+              a.name.localeCompare(b.name) ||
+              a.index - b.index,
+          );
+        const resources = list.map(({ createdAtMs, name, rules }) =>
+          rewrite(
+            name,
+            rules.map((claimed, index) => rule(claimed, `${name}/${index}`)),
+            { createdAtMs },
+          ),
+        );
+        expect(targetOf(resources, model)).toBe(winner && `${winner.name}/${winner.index}`);
+      }),
+    );
+  });
+
   test("brings the names of all models, for labels", () => {
     const { modelNames } = new InferenceResources([
       rewrite("r", [rule(["m", "n"], "t"), rule([], ["u", 1], ["v", 1])]),

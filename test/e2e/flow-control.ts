@@ -36,6 +36,8 @@ const CAPACITY_SECONDS = 20;
 const DEMAND: Rates = { high: 0.1, mid: 1.4, low: 0.5 };
 const PRIORITIES: Readonly<Record<Band, number>> = { high: 10, mid: 0, low: -10 };
 const POOL = "pool";
+/** Twice the time in the queue: until then the first ones that found the servers empty have left them. */
+const ALL_QUEUE_AFTER_MS = 10_000;
 /** All must have been given back so long after the last answer. */
 const GIVEN_BACK_WITHIN_MS = 15_000;
 
@@ -177,6 +179,8 @@ async function leftBehind(rig: FlowRig): Promise<Record<string, number>> {
 
 /** One arm's outcomes, and what it left behind. */
 export interface FlowArm {
+  /** Arrivals were planned for this long. */
+  readonly seconds: number;
   readonly outcomes: readonly FlowOutcome[];
   readonly left: Readonly<Record<string, number>>;
 }
@@ -203,7 +207,7 @@ export async function runFlowControl(options: FlowOptions): Promise<FlowResult> 
   let withFlow: FlowArm;
   const play = async (on: FlowRig, rates: Rates): Promise<FlowArm> => {
     const outcomes = await playRequests(on.url, planRequests(seed, seconds, rates));
-    return { outcomes, left: await leftBehind(on) };
+    return { seconds, outcomes, left: await leftBehind(on) };
   };
   const rates = (): Rates => ({
     high: DEMAND.high * capacity,
@@ -251,11 +255,15 @@ export function ttftP95(arm: FlowArm): number {
   );
 }
 
-/** Served requests of each tenant against the mean over all of them. */
+/**
+ * Served requests of each tenant against the mean over all of them, while everybody has something queued: empty servers
+ * take whoever comes, most of them of the tenant that asks for most, and at the end its queue is the last.
+ */
 export function sharesOf(arm: FlowArm): Readonly<Record<string, number>> {
-  const counts = TENANTS.map(
-    (tenant) => served(arm, "mid").filter((o) => o.tenant === tenant).length,
+  const inLine = served(arm, "mid").filter(
+    ({ endedAtMs }) => endedAtMs > ALL_QUEUE_AFTER_MS && endedAtMs <= arm.seconds * 1000,
   );
+  const counts = TENANTS.map((tenant) => inLine.filter((one) => one.tenant === tenant).length);
   const fair = counts.reduce((a, b) => a + b) / TENANTS.length;
   return Object.fromEntries(TENANTS.map((tenant, i) => [tenant, counts[i]! / fair]));
 }

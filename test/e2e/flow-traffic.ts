@@ -74,6 +74,8 @@ export interface FlowOutcome {
   /** To the first byte of the body. */
   readonly ttftMs: number;
   readonly totalMs: number;
+  /** Since the first request was due. */
+  readonly endedAtMs: number;
 }
 
 function bodyOf({ band, id }: PlannedRequest): Buffer {
@@ -96,7 +98,8 @@ function send(url: URL, agent: Agent, planned: PlannedRequest): Promise<FlowOutc
     const settle = (status: number): void => {
       clearTimeout(patience);
       const totalMs = performance.now() - startedAtMs;
-      resolve({ band, tenant, status, reason, retryAfter, ttftMs, totalMs });
+      const endedAtMs = planned.atMs + totalMs;
+      resolve({ band, tenant, status, reason, retryAfter, ttftMs, totalMs, endedAtMs });
     };
     const request = httpRequest(
       {
