@@ -2,8 +2,10 @@
  * Rows come into the columns when they move, and only those of the slot's present endpoint.
  * @module
  */
+import { setImmediate } from "node:timers/promises";
+import { Worker } from "node:worker_threads";
 import fc from "fast-check";
-import { expect, test } from "vitest";
+import { expect, test, vi } from "vitest";
 import { type EndpointMetadata, EndpointPool, Known } from "../scheduler/index.ts";
 import { EndpointRow, EndpointTable } from "./endpoint-table.ts";
 import { EndpointTableReader } from "./endpoint-table-reader.ts";
@@ -145,6 +147,48 @@ test("a row that a dead writer left is given up, counted, and read once it is wh
   table.write(0, rowOf(generation(0), 200, 8));
   expect(reader.refresh(pool)).toBe(1);
   expect(pool.columns.waiting[0]).toBe(8);
+});
+
+test("whoever waits for a row to move is called once, in a later turn, also when it moved before", async () => {
+  const { generation, pool, reader, slots, table } = setUp();
+  const [slot] = slots as [number];
+  reader.refresh(pool);
+  let calls = 0;
+  const call = (): void => {
+    calls++;
+  };
+  reader.whenMoved(call);
+  await setImmediate();
+  expect(calls).toBe(0);
+  table.write(slot, rowOf(generation(slot), 1, 1));
+  expect(calls).toBe(0);
+  await vi.waitFor(() => expect(calls).toBe(1));
+  table.write(slot, rowOf(generation(slot), 2, 2));
+  reader.whenMoved(call);
+  expect(calls).toBe(1);
+  await vi.waitFor(() => expect(calls).toBe(2));
+  reader.refresh(pool);
+  reader.whenMoved(call);
+  await setImmediate();
+  expect(calls).toBe(2);
+});
+
+test("a row that another thread writes wakes whoever waits", async () => {
+  const { generation, pool, reader, slots, table } = setUp();
+  const [slot] = slots as [number];
+  reader.refresh(pool);
+  const moved = new Promise<void>((resolve) => reader.whenMoved(resolve));
+  const words = new Int32Array(table.buffer);
+  // The change counter stands in the second cache line; a thread of plain JavaScript does what a writer does last.
+  const worker = new Worker(
+    `const { workerData } = require("node:worker_threads");
+     Atomics.add(workerData, 16, 1);
+     Atomics.notify(workerData, 16);`,
+    { eval: true, workerData: words },
+  );
+  await moved;
+  await worker.terminate();
+  expect(generation(slot)).toBeGreaterThan(0);
 });
 
 test("the columns agree with a model through any sequence of events", () => {

@@ -57,6 +57,13 @@ export class EndpointTableReader {
     return copied;
   }
 
+  /** Calls once, in a turn of its own, when a row has moved since the last `refresh`. */
+  whenMoved(callback: () => void): void {
+    const change = this.#table.nextChange(this.#changes);
+    if (change === null) setImmediate(callback);
+    else void change.then(callback);
+  }
+
   #refreshSlot(columns: EndpointColumns, slot: number): boolean {
     const generation = columns.generation[slot]!;
     if (this.#generations[slot] !== generation) {

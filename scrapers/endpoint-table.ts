@@ -16,7 +16,7 @@
  *   writer   version = odd       W1      reader   v1 = version        R1   odd: try again
  *            row words           W2               row words           R2
  *            version = even      W3               v2 = version        R3   v2 != v1: try again
- *            changes += 1        W4
+ *            changes += 1        W4      waits for W4 where it has nothing else to do: nextChange()
  *
  * Every word is stored and loaded with Atomics, hence in one total order: W3 publishes the row (a reader that sees it
  * sees all of W2), and a reader whose R2 took any word of a later W2 sees that write's W1 in R3. A float is two words
@@ -152,6 +152,17 @@ export class EndpointTable {
     return Atomics.load(this.#words, Header.changes);
   }
 
+  /**
+   * Waits for the next row that is written. Costs nothing until then, and does not keep the process alive.
+   *
+   * @param changes what `changes()` has given last
+   * @returns resolves when it is another number; null = it is already
+   */
+  nextChange(changes: number): Promise<unknown> | null {
+    const waiter = Atomics.waitAsync(this.#words, Header.changes, changes);
+    return waiter.async ? waiter.value : null;
+  }
+
   /** Version of a row: even = stable, 0 = never written; wraps. */
   version(slot: number): number {
     return Atomics.load(this.#words, VERSIONS_WORD + slot);
@@ -186,6 +197,7 @@ export class EndpointTable {
     storeNames(words, at + Row.waitingAdapters, row.waitingAdapters, row.waitingAdapterCount);
     Atomics.store(words, version, (writing + 1) | 0);
     Atomics.add(words, Header.changes, 1);
+    Atomics.notify(words, Header.changes);
   }
 
   /**

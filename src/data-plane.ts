@@ -99,6 +99,7 @@ export function createDataPlane(options: DataPlaneOptions): DataPlane {
       ...own,
       settings: flowControl,
       clock,
+      whenMoved: (callback) => reader.whenMoved(callback),
       keepsScores: flags.emitEndpointScores,
       meter,
       now,

@@ -2,11 +2,11 @@
  * The way to the scheduler through flow control: drives the controller by events, and tells outcomes in turns of their own.
  *
  *   submit, firstToken, complete, cancel ─▶ controller ─▶ outcomes of this call's own request: at once
- *   timer: rows, endpoints or time moved ─▶     │         of others: `#ready` ──next turn, a slice at a time──▶ streams
+ *   rows or endpoints moved, timer ───────▶     │         of others: `#ready` ──next turn, a slice at a time──▶ streams
  *                                               └ hasMore: resume() in the next turn
  *
- * One timer, and only while something is queued: at the controller's own time, or when it is worth to look whether scrapes
- * have come. With nothing queued nothing wakes.
+ * While something is queued it is told of rows that scrapers write and of endpoints that come and go, and has one timer, at
+ * the controller's own time. With nothing queued nothing wakes.
  * @module
  */
 import {
@@ -35,8 +35,6 @@ import {
 } from "./scheduler-port.ts";
 
 export const flowPortLimits = {
-  /** While something is queued: time between two looks at scrapes and endpoints, ms; far below a scrape interval. */
-  lookIntervalMs: 5,
   /** Outcomes told in one turn of the event loop. */
   outcomesPerTurn: 64,
   /** Time between two looks whether all metrics are stale, ms. */
@@ -71,6 +69,8 @@ export interface FlowPortOptions extends InProcessPortOptions {
   readonly clock: Clock;
   /** @returns rows that have moved */
   readonly refresh: () => number;
+  /** Calls once, in a turn of its own, when a row has moved since the last `refresh`. */
+  readonly whenMoved: (callback: () => void) => void;
   /** Scores of a pick are kept until its outcome is told (--emit-endpoint-scores). */
   readonly keepsScores: boolean;
   readonly meter?: FlowMeter;
@@ -132,6 +132,9 @@ export class FlowPort implements SchedulerPort {
   #timerAtMs = Number.POSITIVE_INFINITY;
   /** Rows have moved since the controller was woken. */
   #hasMoved = false;
+  /** A call is to come when rows move, and when endpoints have. */
+  #isWatching = false;
+  #isPoolTurnDue = false;
   #poolVersion: number;
   #staleLookAtMs = 0;
   readonly #everybody: Candidates;
@@ -146,6 +149,10 @@ export class FlowPort implements SchedulerPort {
     this.#picks = new SafePicks({ ...options, refresh: () => this.#refresh() });
     this.#everybody = new Candidates(pool);
     this.#poolVersion = pool.version;
+    pool.observe({
+      endpointAdded: () => this.#onPoolChanged(),
+      endpointRemoved: () => this.#onPoolChanged(),
+    });
     this.#flow = new FlowController({
       settings,
       clock,
@@ -341,6 +348,7 @@ export class FlowPort implements SchedulerPort {
       this.#timers.soon(this.#onTurn);
     }
     this.#arm();
+    this.#watch();
   }
 
   readonly #onTurn = (): void => {
@@ -388,31 +396,63 @@ export class FlowPort implements SchedulerPort {
       return;
     }
     const nowMs = this.#options.clock.nowMs();
-    const atMs = Math.min(this.#flow.wakeAtMs, nowMs + flowPortLimits.lookIntervalMs);
+    const looksForStale = this.#options.onAllStale !== undefined;
+    const lookAtMs = looksForStale ? this.#staleLookAtMs : Number.POSITIVE_INFINITY;
+    const atMs = Math.max(nowMs, Math.min(this.#flow.wakeAtMs, lookAtMs));
     if (this.#timer !== null) {
       if (this.#timerAtMs <= atMs) return;
       this.#timers.clear(this.#timer);
+      this.#timer = null;
     }
     this.#timerAtMs = atMs;
-    this.#timer = this.#timers.after(Math.max(0, atMs - nowMs), this.#onTimer);
+    if (atMs === Number.POSITIVE_INFINITY) return;
+    this.#timer = this.#timers.after(atMs - nowMs, this.#onTimer);
   }
 
   readonly #onTimer = (): void => {
     this.#timer = null;
     this.#timerAtMs = Number.POSITIVE_INFINITY;
-    const { clock, onFault, pool } = this.#options;
-    const nowMs = clock.nowMs();
+    const nowMs = this.#options.clock.nowMs();
+    const isDue = nowMs >= this.#flow.wakeAtMs;
+    this.#look(isDue, () => this.#lookForStale(nowMs));
+  };
+
+  /** Asks to be told of rows that move, as long as something is queued. */
+  #watch(): void {
+    if (this.#isWatching || this.#flow.queued === 0) return;
+    this.#isWatching = true;
+    this.#options.whenMoved(this.#onRowsMoved);
+  }
+
+  readonly #onRowsMoved = (): void => {
+    this.#isWatching = false;
+    if (this.#flow.queued > 0) this.#look(false);
+  };
+
+  /** Endpoints come and go several at a time: one look for all of a turn. */
+  #onPoolChanged(): void {
+    if (this.#isPoolTurnDue || this.#flow.queued === 0) return;
+    this.#isPoolTurnDue = true;
+    this.#timers.soon(() => {
+      this.#isPoolTurnDue = false;
+      if (this.#flow.queued > 0) this.#look(false);
+    });
+  }
+
+  /** Takes over what has moved, and wakes the controller when there is reason to. */
+  #look(isDue: boolean, also: () => void = () => {}): void {
     try {
       this.#refresh();
-      this.#lookForStale(nowMs);
+      also();
     } catch (error) {
-      onFault(error);
+      this.#options.onFault(error);
     }
-    const isDue = nowMs >= this.#flow.wakeAtMs;
-    if (isDue || this.#hasMoved || pool.version !== this.#poolVersion)
+    if (isDue || this.#hasMoved || this.#options.pool.version !== this.#poolVersion) {
       this.#call(() => this.#wake());
-    else this.#arm();
-  };
+    } else {
+      this.#settle();
+    }
+  }
 
   #lookForStale(nowMs: number): void {
     const { onAllStale, pool } = this.#options;

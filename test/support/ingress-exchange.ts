@@ -390,6 +390,10 @@ export function ingressSetup(options: IngressSetupOptions = {}): IngressSetup {
   };
   const requestMetrics = new RequestMetrics(metrics);
   let moved = 0;
+  let watchers: (() => void)[] = [];
+  const whenMoved = (callback: () => void): void => {
+    watchers.push(callback);
+  };
   const refresh = (): number => {
     const rows = moved;
     moved = 0;
@@ -401,7 +405,7 @@ export function ingressSetup(options: IngressSetupOptions = {}): IngressSetup {
     settings === null
       ? null
       : new FlowPort({
-          ...{ scheduler, pool, refresh, onFault, settings, clock, timers, meter },
+          ...{ scheduler, pool, refresh, whenMoved, onFault, settings, clock, timers, meter },
           keepsScores: options.ingress?.emitScores ?? false,
           now: () => clock.nowMs(),
           ...options.flow,
@@ -445,6 +449,8 @@ export function ingressSetup(options: IngressSetupOptions = {}): IngressSetup {
     scrape: (slot, facts) => {
       scrape(pool, slot, facts, clock.nowMs());
       moved++;
+      for (const watcher of watchers) timers.soon(watcher);
+      watchers = [];
     },
     collectFlow: () => {
       if (flow !== null) meter.collect(flow);
