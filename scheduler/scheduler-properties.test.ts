@@ -37,6 +37,7 @@ type Command =
       readonly subset: readonly number[] | null;
     }
   | { readonly kind: "first-token"; readonly flight: number }
+  | { readonly kind: "served"; readonly flight: number; readonly endpoint: number }
   | { readonly kind: "complete"; readonly flight: number; readonly cause: EndCause }
   | { readonly kind: "wait"; readonly ms: number };
 
@@ -63,6 +64,7 @@ const pick = fc.record({
   subset: fc.option(fc.array(endpoint, { maxLength: 4 }), { freq: 4 }),
 });
 const firstToken = fc.record({ kind: fc.constant("first-token" as const), flight });
+const served = fc.record({ kind: fc.constant("served" as const), flight, endpoint });
 const complete = fc.record({
   kind: fc.constant("complete" as const),
   flight,
@@ -76,6 +78,7 @@ const anyCommand: fc.Arbitrary<Command> = fc.oneof(
   { weight: 4, arbitrary: scraped },
   { weight: 10, arbitrary: pick },
   { weight: 4, arbitrary: firstToken },
+  { weight: 2, arbitrary: served },
   { weight: 6, arbitrary: complete },
   { weight: 1, arbitrary: wait },
 );
@@ -125,6 +128,11 @@ class Player {
       case "first-token": {
         const known = this.flights[command.flight];
         if (known !== undefined) scheduler.firstToken(known);
+        return;
+      }
+      case "served": {
+        const known = this.flights[command.flight];
+        if (known !== undefined) scheduler.served(known, `10.0.0.${command.endpoint}:8000`);
         return;
       }
       case "complete": {
