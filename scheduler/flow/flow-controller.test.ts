@@ -527,6 +527,20 @@ describe("sinks may call back", () => {
     ]);
   });
 
+  test("cancel of one that is being displaced too comes too late, and is counted once", () => {
+    const flow = new FlowSetup({ settings: { displaceLowerPriority: true, maxBytes: 20 } });
+    flow.controller.setPriorities([1]);
+    flow.submit("running", { priority: 1 });
+    const [a, b] = ["a", "b"].map((id) => flow.submit(id, { bodyBytes: 10 }));
+    flow.sink(b!).whenTold = () => {
+      expect(flow.controller.cancel(a!)).toBe(false);
+    };
+    flow.submit("high", { priority: 1, bodyBytes: 20 });
+    expect(flow.takeLog()).toEqual(["Dispatched running", "EvictedOther b", "EvictedOther a"]);
+    expect(flow.sink(a!).outcomes).toHaveLength(1);
+    expect(flow.controller.stats()).toMatchObject({ requests: 1, bytes: 20 });
+  });
+
   test("complete within an outcome frees its place in the same slice", () => {
     const flow = new FlowSetup();
     const running = flow.submit("running");

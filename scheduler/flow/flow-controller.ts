@@ -176,7 +176,6 @@ export class FlowController implements FlowControl {
     const band = ticket.band!;
     const wasFirstInLine = ticket.overtakenBy >= 0;
     this.#abandon(ticket, nowMs);
-    ticket.state = "ended";
     ticket.outcome = REJECTIONS.canceled;
     ticket.waitedMs = nowMs - ticket.enqueuedAtMs;
     this.#observer?.finished(ticket, "EvictedContextCancelled", ticket.waitedMs);
@@ -455,6 +454,7 @@ export class FlowController implements FlowControl {
   /** The same for one that is not served: what it was charged for its turn is given back. */
   #abandon(ticket: Ticket, nowMs: number): void {
     const { charged, fairness, flow } = ticket;
+    ticket.state = "ended"; // at once: the sink of another may come back before this one is told
     this.#leave(ticket, nowMs);
     fairness?.settle(flow!, ticket, charged, NOTHING_USED, nowMs);
   }
