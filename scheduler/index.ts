@@ -46,6 +46,7 @@ export { type Outcome, REJECTIONS, type Rejection, type RejectReason } from "./o
 export * from "./plugin.ts";
 export { definitions, pluginRegistry } from "./plugins.ts";
 export * from "./prefix/block-hash.ts";
+export type { TokenEstimate } from "./producers/token-producer.ts";
 export { nextInt, type Random, SeededRandom } from "./random.ts";
 export { type BlockHashes, InferenceRequest, type RequestFacts } from "./request.ts";
 export { type ProducerState, Scheduler, type SchedulerStats } from "./scheduler.ts";

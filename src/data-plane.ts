@@ -25,6 +25,7 @@ import type { AcceptStream } from "./ingress/transport.ts";
 import { MeteredPort } from "./metrics/metered-port.ts";
 import type { Metrics } from "./metrics/metrics.ts";
 import { RequestMetrics } from "./metrics/request-metrics.ts";
+import { configuredEstimate } from "./request/media-estimate.ts";
 import { passthroughParser } from "./request/parsers/passthrough.ts";
 import { buildParsers, ParserTable } from "./request/parsers/registry.ts";
 import { answerPlanOf } from "./response/answer-plan.ts";
@@ -92,6 +93,7 @@ export function createDataPlane(options: DataPlaneOptions): DataPlane {
     emitScores: flags.emitEndpointScores,
     pluginHeaders: new PluginHeaders(headersRead, scheduler.fairnessHeaders),
     answers: conformanceMode ? { ...answers, verifiesServed: true } : answers,
+    mediaEstimate: configuredEstimate(config),
     onFault,
   });
   return { scheduler, context };

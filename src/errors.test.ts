@@ -15,6 +15,7 @@ const STATUSES: Readonly<Record<number, readonly [grpc: number, code: string]>> 
   400: [3, "BadRequest"],
   412: [9, "PreconditionFailed"],
   413: [8, "PayloadTooLarge"],
+  415: [12, "UnsupportedMediaType"],
   429: [8, "ResourceExhausted"],
   431: [8, "RequestHeaderFieldsTooLarge"],
   500: [13, "Internal"],

@@ -45,6 +45,13 @@ export const errors = {
     text: "request body is larger than the limit",
     dropped: "",
   },
+  EPP_REQUEST_ENCODING_UNSUPPORTED: {
+    http: 415,
+    grpc: 12,
+    code: "UnsupportedMediaType",
+    text: "content-encoding is not one of gzip, deflate, br",
+    dropped: "",
+  },
   EPP_REQUEST_HEADERS_TOO_LARGE: {
     http: 431,
     grpc: 8,

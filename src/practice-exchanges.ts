@@ -139,6 +139,7 @@ const requestHeaders = (i: number): Headers => [
   ["user-agent", "practice/1.0"],
   ["accept", "*/*"],
   ["x-forwarded-proto", "http"],
+  ...(i % 8 === 0 ? [["x-llm-d-model-name-rewrite", "served"] as const] : []),
   // Without one, we make it.
   ...(i % 4 === 0 ? [] : [["x-request-id", `00000000-0000-4000-8000-${i}`] as const]),
 ];
@@ -160,13 +161,23 @@ function exchangeOf(body: Buffer, i: number): PracticeExchange {
     request: Buffer.concat(request),
     responseHead: framed((w) => writeHeaders(w, 3, responseHeaders, false)),
     responseChunks: Array.from({ length: chunks }, (_, k) =>
-      framed((w) => writeBody(w, 5, isStream ? RESPONSE_EVENT : RESPONSE_BODY, k === chunks - 1)),
+      framed((w) => writeBody(w, 5, pieceOf(isStream, k === chunks - 1), k === chunks - 1)),
     ),
   };
 }
 
+/** Most pieces tell nothing, the last one tells the usage. */
+function pieceOf(isStream: boolean, isLast: boolean): Buffer {
+  if (!isStream) return RESPONSE_BODY;
+  return isLast ? RESPONSE_USAGE : RESPONSE_EVENT;
+}
+
+const USAGE = `"usage":{"prompt_tokens":12,"completion_tokens":6,"total_tokens":18}`;
+const RESPONSE_USAGE = Buffer.from(`data: {"model":"served","choices":[],${USAGE}}\n\n`);
 const RESPONSE_EVENT = Buffer.from(`data: {"choices":[{"delta":{"content":"word "}}]}\n\n`);
-const RESPONSE_BODY = Buffer.from(`{"choices":[{"message":{"content":"word"}}],"usage":{}}`);
+const RESPONSE_BODY = Buffer.from(
+  `{"model":"served","choices":[{"message":{"content":"word"}}],${USAGE}}`,
+);
 
 function framed(write: (w: Writer) => void): Buffer {
   const message = new Writer();

@@ -126,6 +126,9 @@ const Video = z
 
 const Estimate = z.strictObject({ image: Image, video: Video }).prefault({});
 
+/** How tokens of images and videos are estimated, as configured. */
+export type TokenEstimate = z.infer<typeof Estimate>;
+
 /** Back-ends of upstream that this one does not have; named so that the error can say so. */
 const OTHER_BACK_ENDS = ["vllm", "modelName", "udsTokenizerConfig"] as const;
 

@@ -32,7 +32,12 @@ const parse = (type: string, parameters: object): unknown =>
 test("every parser of the request layer can be named, and no other", () => {
   const types = outerRegistry.types().filter((type) => outerRegistry.get(type)!.kind === "parser");
   expect(types.sort()).toEqual([...parserTypes].sort());
-  expect(outerRegistry.defaultParsers).toEqual(parserTypes);
+  expect(outerRegistry.defaultParsers).toEqual([
+    "openai-parser",
+    "anthropic-parser",
+    "vllmhttp-parser",
+    "passthrough-parser",
+  ]);
 });
 
 test("names that objects inherit are no types", () => {
@@ -160,5 +165,39 @@ describe("file-discovery", () => {
       "plugins[0].parameters.manifestsPath: is not supported by this version: " +
         "InferenceObjective and InferenceModelRewrite are not read",
     ]);
+  });
+});
+
+describe("request-attribute-reporter", () => {
+  const attribute = {
+    key: { name: "x-cost" },
+    expression: "usage.total_tokens",
+    condition: "usage.total_tokens > 0",
+  };
+
+  test("works by being declared", async () => {
+    const parameters = { attributes: [attribute] };
+    const result = await load({ type: "request-attribute-reporter", parameters });
+    if (!result.ok) throw new Error(JSON.stringify(result.problems));
+    expect(result.config.warnings).toEqual([]);
+    expect(result.config.responsePlugins.map(({ type }) => type)).toEqual([
+      "request-attribute-reporter",
+    ]);
+  });
+
+  test.each([
+    [{}, "plugins[0].parameters.attributes: "],
+    [{ attributes: [attribute, attribute] }, "plugins[0].parameters.attributes: expected exactly"],
+    [
+      { attributes: [{ ...attribute, expression: "usage." }] },
+      "plugins[0].parameters.attributes[0].expression: is not an expression of CEL",
+    ],
+    [
+      { attributes: [{ ...attribute, condition: "1" }] },
+      "plugins[0].parameters.attributes[0].condition: must be true or false",
+    ],
+  ])("%j is refused with the path of the field", async (parameters, start) => {
+    const [problem] = await problemsOf("request-attribute-reporter", parameters);
+    expect(problem).toContain(start);
   });
 });

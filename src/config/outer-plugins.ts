@@ -6,6 +6,7 @@
 import { z } from "zod";
 import type { OuterDefinition, OuterRegistry } from "../../scheduler/index.ts";
 import { SCRAPE_INTERVAL_MS_MAX, SCRAPE_INTERVAL_MS_MIN } from "../../scrapers/index.ts";
+import { defaultParserTypes, parserTypes } from "../request/parsers/registry.ts";
 import { AttributeReporterParameters } from "../response/attribute-reporter.ts";
 import { parseMetricSpec } from "./metric-spec.ts";
 import { parseDurationMs } from "./quantity.ts";
@@ -153,8 +154,9 @@ const FileDiscovery = z.strictObject({
 export type FileDiscoveryParameters = z.infer<typeof FileDiscovery>;
 
 const definitions: readonly OuterDefinition[] = [
-  { type: "openai-parser", kind: "parser", parameters: z.strictObject({}) },
-  { type: "passthrough-parser", kind: "parser", parameters: z.strictObject({}) },
+  ...parserTypes.map(
+    (type): OuterDefinition => ({ type, kind: "parser", parameters: z.strictObject({}) }),
+  ),
   {
     type: "metrics-data-source",
     kind: "source",
@@ -188,5 +190,5 @@ const byType = new Map(definitions.map((definition) => [definition.type, definit
 export const outerRegistry: OuterRegistry = {
   get: (type) => byType.get(type),
   types: () => [...byType.keys()],
-  defaultParsers: ["openai-parser", "passthrough-parser"],
+  defaultParsers: defaultParserTypes,
 };

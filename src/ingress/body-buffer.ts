@@ -3,6 +3,7 @@
  * @module
  */
 import { ByteParts } from "../../proto/index.ts";
+import type { BodyBytes } from "../request/work-area.ts";
 
 /** Bytes of requests held at one time, over all streams. */
 export class BodyBudget {
@@ -22,6 +23,8 @@ export class BodyBuffer {
   readonly #parts = new ByteParts();
   /** Counted in the budget for a message that has not all come. */
   #pendingBytes = 0;
+  /** The body without its content encoding; null = it has none, or nobody has looked. */
+  #decoded: Uint8Array | null = null;
 
   constructor(budget: BodyBudget, bytesMax: number) {
     this.#budget = budget;
@@ -35,6 +38,28 @@ export class BodyBuffer {
   /** The body so far, in pieces. */
   get pieces(): readonly Uint8Array[] {
     return this.#parts.list;
+  }
+
+  /** Whether it was decoded. */
+  get isDecoded(): boolean {
+    return this.#decoded !== null;
+  }
+
+  /** The body as it is read: without its content encoding. The same object each time, until it changes. */
+  get readable(): BodyBytes {
+    return this.#decoded ?? this.#parts.list;
+  }
+
+  get readableLength(): number {
+    return this.#decoded?.length ?? this.byteLength;
+  }
+
+  /** Keeps what the body decodes to beside it. @returns false when the budget has no room for it */
+  keepDecoded(decoded: Uint8Array): boolean {
+    if (this.#budget.bytes + decoded.length > this.#budget.bytesMax) return false;
+    this.#decoded = decoded;
+    this.#budget.bytes += decoded.length;
+    return true;
   }
 
   /** Keeps a chunk unless a bound says no; then nothing of it is kept. */
@@ -63,8 +88,9 @@ export class BodyBuffer {
 
   /** Gives everything back; safe to call again. */
   release(): void {
-    this.#budget.bytes -= this.byteLength + this.#pendingBytes;
+    this.#budget.bytes -= this.byteLength + this.#pendingBytes + (this.#decoded?.length ?? 0);
     this.#pendingBytes = 0;
+    this.#decoded = null;
     this.#parts.clear();
   }
 }

@@ -18,7 +18,7 @@ import {
   subsetOf,
   watchedSetup,
 } from "../../test/support/ingress-exchange.ts";
-import { openaiLimits } from "../request/parsers/openai.ts";
+import { parserLimits } from "../request/parsers/json-facts.ts";
 import type { Parser } from "../request/parsers/parser.ts";
 import { ParserTable } from "../request/parsers/registry.ts";
 import { requestHeaderLimits } from "./request-headers.ts";
@@ -104,7 +104,7 @@ describe("requests that are refused", () => {
         e
           .requestHeaders(
             post(CHAT, [
-              ["x-llm-d-model-name-rewrite", "é".repeat(openaiLimits.modelNameBytesMax / 2 + 1)],
+              ["x-llm-d-model-name-rewrite", "é".repeat(parserLimits.modelNameBytesMax / 2 + 1)],
             ]),
           )
           .requestBody(chatBody(), true),

@@ -58,6 +58,7 @@ import type { ParsedBody, Parser, UsageFormat } from "../request/parsers/parser.
 import { runSteps, type Steps } from "../request/steps.ts";
 import { bodyLength } from "../request/work-area.ts";
 import { BodyBuffer } from "./body-buffer.ts";
+import type { BodyDecoderOwner, Decoded } from "./body-decoder.ts";
 import {
   answerChunk,
   BodyMode,
@@ -85,7 +86,9 @@ const UNPARSED_HOLD_BYTES_MAX = 256 * 1024;
 /** Facts of a larger body are taken over several turns of the event loop; at this size they take about a millisecond. */
 const LONG_BODY_BYTES_MIN = 1024 * 1024;
 
-export class ExtProcStream implements GrpcStreamHandler, OutcomeSink, LongWorkOwner {
+export class ExtProcStream
+  implements GrpcStreamHandler, OutcomeSink, LongWorkOwner, BodyDecoderOwner
+{
   readonly #stream: GrpcStream;
   readonly #context: IngressContext;
   readonly #frames: GrpcFrameReader;
@@ -367,9 +370,53 @@ export class ExtProcStream implements GrpcStreamHandler, OutcomeSink, LongWorkOw
   /** @param parser null = the pick is made on headers alone */
   #submit(parser: Parser | null): void {
     this.#requestPhase = "submitted";
+    const { contentEncoding } = this.#headers!;
+    if (!parser?.needsBody || contentEncoding === "") {
+      this.#takeFacts(parser);
+      return;
+    }
+    const { bodyDecoder, limits } = this.#context;
+    const { requestBodyBytesMax } = limits;
+    const decoded = bodyDecoder.decode(
+      contentEncoding,
+      this.#body.pieces,
+      requestBodyBytesMax,
+      this,
+    );
+    if (decoded !== null) this.#takeDecoded(decoded);
+  }
+
+  /** The body was large, so that it was decoded while others went on. */
+  onDecoded(decoded: Decoded): void {
+    if (this.#isFinished) return;
+    try {
+      this.#takeDecoded(decoded);
+    } catch (error) {
+      this.#onFault(error);
+    }
+    this.#context.reply.flush(this.#stream);
+  }
+
+  #takeDecoded(decoded: Decoded): void {
+    if (!(decoded instanceof Uint8Array)) {
+      if (this.#isCut) this.#takeFacts(null);
+      else this.#reject(decoded.code, decoded.detail);
+    } else if (this.#body.keepDecoded(decoded)) {
+      this.#takeFacts(this.#parser);
+    } else {
+      this.#reject("EPP_INGRESS_BODY_BUDGET");
+    }
+  }
+
+  #takeFacts(parser: Parser | null): void {
     const { longWork, parsed } = this.#context;
-    if (parser?.needsBody && this.#body.byteLength > LONG_BODY_BYTES_MIN) longWork.add(this);
+    if (parser?.needsBody && this.#body.readableLength > LONG_BODY_BYTES_MIN) longWork.add(this);
     else this.#submitFacts(runSteps(this.#requestFacts(parser, parsed)), parsed);
+  }
+
+  /** A gateway that sends what it could hold of a body cuts it anywhere. */
+  get #isCut(): boolean {
+    return this.#requestBodyMode === BodyMode.BufferedPartial && this.#requestEnd === "open";
   }
 
   /** Takes the facts of a body so large that others would wait too long for them. */
@@ -393,9 +440,12 @@ export class ExtProcStream implements GrpcStreamHandler, OutcomeSink, LongWorkOw
       return;
     }
     const { model, targetModel } = request;
-    if (targetModel !== model) {
-      const { modelStart, modelEnd } = parsed;
-      this.#rewritten = rewriteModel(this.#body.pieces, modelStart, modelEnd, targetModel);
+    if (targetModel !== model && parsed.modelForm !== "none") {
+      const { modelStart, modelEnd, modelForm } = parsed;
+      const { isDecoded, readable } = this.#body;
+      const chunks = readable instanceof Uint8Array ? [readable] : readable;
+      this.#rewritten = rewriteModel(chunks, modelStart, modelEnd, targetModel, modelForm);
+      if (isDecoded) this.#headers!.removeContentEncoding();
     }
     this.#labels = metrics.labels(request);
     const subset = this.#subset;
@@ -414,9 +464,7 @@ export class ExtProcStream implements GrpcStreamHandler, OutcomeSink, LongWorkOw
       this.#context.onFault(error);
       return yield* this.#factsBy(null, parsed);
     }
-    // A gateway that sends what it could hold of a body cuts it anywhere.
-    const isCut = this.#requestBodyMode === BodyMode.BufferedPartial && this.#requestEnd === "open";
-    return isCut && !(facts instanceof InferenceRequest)
+    return this.#isCut && !(facts instanceof InferenceRequest)
       ? yield* this.#factsBy(null, parsed)
       : facts;
   }

@@ -6,10 +6,12 @@
 import { ProcessingRequest } from "../../proto/index.ts";
 import { type Clock, hashName, type NameHash } from "../../scheduler/index.ts";
 import type { RequestMetrics } from "../metrics/request-metrics.ts";
+import { defaultMediaEstimate, type MediaEstimate } from "../request/media-tokens.ts";
 import { ParsedBody, type UsageFormat } from "../request/parsers/parser.ts";
 import type { ParserTable } from "../request/parsers/registry.ts";
 import { type AnswerPlan, DEFAULT_ANSWER_PLAN } from "../response/answer-plan.ts";
 import { BodyBudget } from "./body-buffer.ts";
+import { BodyDecoder } from "./body-decoder.ts";
 import { LongWork } from "./long-work.ts";
 import { NO_PLUGIN_HEADERS, type PluginHeaders } from "./plugin-headers.ts";
 import { ReplyBuffer } from "./reply-buffer.ts";
@@ -38,6 +40,8 @@ export interface IngressOptions {
   readonly pluginHeaders?: PluginHeaders;
   /** What answers are looked at for; absent = their token usage. */
   readonly answers?: AnswerPlan;
+  /** How tokens of images, videos and sounds are estimated; absent = upstream's defaults. */
+  readonly mediaEstimate?: MediaEstimate;
   /** A fault of ours while a request was handled; the exchange goes on as far as it can. */
   readonly onFault?: (error: unknown) => void;
 }
@@ -74,11 +78,13 @@ export class IngressContext {
   readonly answers: AnswerPlan;
   /** Of answers whose request was not seen. */
   readonly answerFormat: UsageFormat;
+  readonly mediaEstimate: MediaEstimate;
   readonly onFault: (error: unknown) => void;
   readonly reply = new ReplyBuffer();
   readonly message = new ProcessingRequest();
   readonly parsed = new ParsedBody();
   readonly longWork = new LongWork();
+  readonly bodyDecoder = new BodyDecoder();
   /** The same as `parsed` for long work, which keeps it over several turns. */
   readonly parsedLong = new ParsedBody();
   readonly modelHashes = new ModelHashes();
@@ -97,6 +103,7 @@ export class IngressContext {
     this.pluginHeaders = options.pluginHeaders ?? NO_PLUGIN_HEADERS;
     this.answers = options.answers ?? DEFAULT_ANSWER_PLAN;
     this.answerFormat = options.parsers.resolve(PATH_DEFAULT)?.usage ?? "none";
+    this.mediaEstimate = options.mediaEstimate ?? defaultMediaEstimate;
     this.onFault = options.onFault ?? (() => {});
     this.bodyBudget = new BodyBudget(options.limits.bodyBytesInFlightMax);
   }

@@ -4,7 +4,8 @@
  */
 import { InferenceRequest } from "../../scheduler/index.ts";
 import type { ErrorCode } from "../errors.ts";
-import { openaiLimits } from "../request/parsers/openai.ts";
+import { withVideoHeaders } from "../request/media-estimate.ts";
+import { parserLimits } from "../request/parsers/json-facts.ts";
 import type { ParsedBody, Parser } from "../request/parsers/parser.ts";
 import { hashPrompt } from "../request/prompt-blocks.ts";
 import type { Steps } from "../request/steps.ts";
@@ -42,20 +43,34 @@ export function* requestFacts(
   let mediaItems = 0;
   let blockHashes = NO_HASHES;
   if (parser?.needsBody) {
-    const { pieces } = body;
-    parsed.scan.load(pieces);
+    const bytes = body.readable;
+    parsed.scan.load(bytes);
     yield;
-    const problem = parser.parse(pieces, headers.path, parsed);
+    const problem = parser.parse(bytes, headers.path, parsed);
     if (problem !== null) return { code: "EPP_REQUEST_BODY_INVALID", detail: problem.message };
+  }
+  if (parser !== null) {
     targetModel = headers.modelRewrite || parsed.model;
-    if (targetModel === "") return { code: "EPP_REQUEST_NO_MODEL", detail: "" };
-    const { modelNameBytesMax } = openaiLimits;
+    if (targetModel === "" && parsed.isModelRequired) {
+      return { code: "EPP_REQUEST_NO_MODEL", detail: "" };
+    }
+    const { modelNameBytesMax } = parserLimits;
     if (targetModel.length * UTF8_BYTES_PER_UNIT > modelNameBytesMax) {
       const bytes = Buffer.byteLength(targetModel);
       if (bytes > modelNameBytesMax) return nameTooLong(bytes, modelNameBytesMax);
     }
+  }
+  if (parsed.api !== "none") {
     yield;
-    const prompt = yield* hashPrompt(parsed, pieces, context.port.hashPlans, targetModel);
+    const { mediaEstimate, port } = context;
+    const prompt = yield* hashPrompt(
+      parsed,
+      body.readable,
+      port.hashPlans,
+      targetModel,
+      parsed.cacheSalt,
+      headers.video === null ? mediaEstimate : withVideoHeaders(mediaEstimate, headers.video),
+    );
     promptTokens = prompt.promptTokens;
     mediaItems = parsed.stream.mediaItems;
     blockHashes = prompt.blockHashes;

@@ -139,3 +139,27 @@ test.each<[HeaderPairs, boolean]>([
 ])("%j prefers an endpoint that holds the prompt: %s", (pairs, ifAvailable) => {
   expect(read(pairs).ifAvailable).toBe(ifAvailable);
 });
+
+test("headers of a video are taken together, and removed", () => {
+  expect(read([["x-llm-d-video-fps", "30"]])).toMatchObject({
+    video: { fps: "30", durationSeconds: "", resolution: "" },
+    remove: ["x-llm-d-video-fps"],
+  });
+  expect(read([["x-llm-d-inference-objective", "o"]]).video).toBeNull();
+});
+
+test.each<[HeaderPairs, string]>([
+  [[], ""],
+  [[["content-encoding", "Identity"]], ""],
+  [[["content-encoding", " GZIP "]], "gzip"],
+  [[["content-encoding", "x-gzip, identity"]], "gzip"],
+  [
+    [
+      ["content-encoding", "gzip"],
+      ["content-encoding", "br"],
+    ],
+    "gzip, br",
+  ],
+])("content encodings of %j are %j", (pairs, encoding) => {
+  expect(read(pairs).contentEncoding).toBe(encoding);
+});

@@ -10,6 +10,7 @@ import {
   headerNames,
   isRemovedFromRequest,
 } from "../../proto/index.ts";
+import type { VideoHeaders } from "../request/media-estimate.ts";
 import { type HeaderValues, NO_PLUGIN_HEADERS, type PluginHeaders } from "./plugin-headers.ts";
 
 /** Where a request without any path is taken to go. */
@@ -34,12 +35,16 @@ export class RequestHeaders {
   readonly objective: string;
   readonly fairnessId: string;
   readonly modelRewrite: string;
+  /** What is told of a video in the body; null = nothing. */
+  readonly video: VideoHeaders | null;
   /** Errors are wanted as gRPC status. */
   readonly isGrpc: boolean;
   /** CONNECT, or a change of protocol: the body has no end to wait for. */
   readonly isUpgrade: boolean;
+  /** Coding of the body in lower case, "" = none. */
+  readonly contentEncoding: string;
   /** Control and output headers that the client sent, each name once. */
-  readonly remove: readonly string[];
+  remove: readonly string[];
   /** `prefer: if-available`: the request is to be refused where nobody holds some of its prompt. */
   readonly ifAvailable: boolean;
   /** Values for plugins, by lower-case name. */
@@ -50,6 +55,7 @@ export class RequestHeaders {
     let originalPath = "";
     let forwardedPath = "";
     let requestId = "";
+    let contentEncoding = "";
     let isGrpc = false;
     let isUpgrade = false;
     let remove = NO_NAMES;
@@ -80,6 +86,9 @@ export class RequestHeaders {
         case HeaderId.prefer:
           ifAvailable ||= hasPreference(headers.value(i), IF_AVAILABLE);
           break;
+        case HeaderId.contentEncoding:
+          contentEncoding = withCoding(contentEncoding, headers.value(i));
+          break;
         case HeaderId.upgrade:
         case HeaderId.protocol:
           isUpgrade = true;
@@ -105,10 +114,28 @@ export class RequestHeaders {
     this.modelRewrite = hasControls
       ? (headers.get(HeaderId.modelRewrite) ?? headers.get(HeaderId.modelRewriteAlias) ?? "")
       : "";
+    this.video = hasControls ? videoOf(headers) : null;
     this.isGrpc = isGrpc;
     this.isUpgrade = isUpgrade;
+    this.contentEncoding = contentEncoding;
     this.remove = remove;
   }
+
+  /** The body that goes on is not encoded any more. */
+  removeContentEncoding(): void {
+    this.remove = [...this.remove, headerNames[HeaderId.contentEncoding]!];
+  }
+}
+
+/** Codings so far and those of one more header, without `identity`, which is none; `x-gzip` is an old name. */
+function withCoding(codings: string, value: string): string {
+  let all = codings;
+  for (const part of shortened(value).toLowerCase().split(",")) {
+    const coding = part.trim().replace(/^x-gzip$/, "gzip");
+    if (coding === "" || coding === "identity") continue;
+    all = all === "" ? coding : `${all}, ${coding}`;
+  }
+  return all;
 }
 
 const NO_NAMES: string[] = [];
@@ -132,6 +159,14 @@ function withName(names: string[], name: string): string[] {
 
 function valueUnder(headers: HeaderBlock, id: number, alias: number): string {
   return shortened(headers.get(id) ?? headers.get(alias) ?? "");
+}
+
+function videoOf(headers: HeaderBlock): VideoHeaders | null {
+  const fps = headers.get(HeaderId.videoFps) ?? "";
+  const durationSeconds = headers.get(HeaderId.videoDuration) ?? "";
+  const resolution = headers.get(HeaderId.videoResolution) ?? "";
+  if (fps === "" && durationSeconds === "" && resolution === "") return null;
+  return { fps, durationSeconds, resolution };
 }
 
 function shortened(value: string): string {

@@ -133,13 +133,15 @@ describe("tokens", () => {
   });
 
   test("are not read when nobody wants them, nor from bodies that no parser knows", () => {
-    for (const [readsUsage, path] of [
-      [false, CHAT],
-      [true, "/v1/files"],
+    const audio: HeaderPairs = [["content-type", "audio/mpeg"]];
+    for (const [readsUsage, path, headers] of [
+      [false, CHAT, JSON_ANSWER],
+      [true, "/v1/files", JSON_ANSWER],
+      [true, CHAT, audio],
     ] as const) {
       const { open, page } = setupWith({ readsUsage });
       const exchange = open().requestHeaders(post(path)).requestBody(chatBody(), true);
-      exchange.responseHeaders(JSON_ANSWER).responseBody(`{${USAGE}}`, true);
+      exchange.responseHeaders(headers).responseBody(`{${USAGE}}`, true);
       expect(page("requestInputTokens")).toEqual([]);
       expect(exchange.body("responseBody").toString()).toBe(`{${USAGE}}`);
     }

@@ -32,6 +32,9 @@ const NO_MUTATION = { set: [], remove: [] } as const;
 /** Sent with the headers of an answer whose length will change. */
 const LENGTH_REMOVED: readonly string[] = [headerNames[HeaderId.contentLength]!];
 
+/** Types of bodies that are looked into; sounds and images tell nothing. No type may be any. */
+const READABLE = /^$|json|^text\/|^application\/grpc/;
+
 /** APIs whose answers name the model in JSON. */
 const NAMES_MODEL: ReadonlySet<UsageFormat> = new Set(["openai", "anthropic"]);
 
@@ -147,9 +150,14 @@ export class ResponseHalf {
     if (port.served(flight, served)) metrics.answers.servedElsewhere();
   }
 
+  /** Chooses what the body is read with, if anything is wanted of it. */
   #openReader({ headers }: ProcessingRequest): void {
     const { answers, metrics } = this.#context;
     const format = this.#format;
+    const contentType = (headers.get(HeaderId.contentType) ?? "").toLowerCase();
+    const isEventStream = contentType.includes("text/event-stream");
+    const isGrpc = contentType.startsWith("application/grpc");
+    this.#isStream = isEventStream || (isGrpc && this.#flight?.request.streaming === true);
     const restorer = this.#restorer();
     if (restorer === null && (!answers.readsUsage || format === "none")) return;
     const encoding = headers.get(HeaderId.contentEncoding) ?? "";
@@ -157,11 +165,9 @@ export class ResponseHalf {
       metrics.answers.unread("encoding");
       return;
     }
-    const contentType = (headers.get(HeaderId.contentType) ?? "").toLowerCase();
-    const isEventStream = contentType.includes("text/event-stream");
-    const isGrpc = format === "vllm-grpc" || format === "vertex";
-    this.#isStream = isEventStream || (isGrpc && this.#flight?.request.streaming === true);
-    this.#reader = new AnswerReader(format, isEventStream, restorer);
+    if (READABLE.test(contentType)) {
+      this.#reader = new AnswerReader(format, isEventStream, restorer);
+    }
   }
 
   #restorer(): ModelRestorer | null {
@@ -234,6 +240,9 @@ export class ResponseHalf {
   #onEnd(grpcStatus: string | undefined): void {
     this.#phase = "done";
     this.#hasGrpcError = grpcStatus !== undefined && grpcStatus !== "0";
+    const { clock, metrics } = this.#context;
+    const openMs = this.#openedAtMs === 0 ? 0 : clock.nowMs() - this.#openedAtMs;
+    metrics.answers.processed(this.#isStream ? this.#spentMs : openMs);
     this.complete(this.#hasGrpcError ? "error" : "natural");
   }
 
@@ -272,7 +281,6 @@ export class ResponseHalf {
     const rows = this.#rows;
     if (reader.isLost) answers.unread("frame");
     answers.tokens(rows, totals);
-    answers.processed(this.#isStream ? this.#spentMs : nowMs - this.#openedAtMs);
     const request = this.#flight?.request;
     const outputTokens = outputTokensOf(totals, reader.events);
     if (request === undefined || outputTokens === 0 || !this.#isFirstByteSeen) return;

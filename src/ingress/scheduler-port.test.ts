@@ -120,3 +120,19 @@ describe("a fault", () => {
     expect(scheduler.openFlights).toBe(0);
   });
 });
+
+test("a fault in what learns of the serving endpoint is told, and the flight ends as any other", () => {
+  const { faults, flight, pool, port, scheduler } = setup();
+  const one = flight();
+  const { served } = scheduler;
+  scheduler.served = (...args) => {
+    served.apply(scheduler, args);
+    throw fault;
+  };
+  const other = one.destination === "10.0.0.0:8000" ? "10.0.0.1:8000" : "10.0.0.0:8000";
+  expect(port.served(one, other)).toBe(true);
+  expect(faults).toEqual([fault]);
+  port.complete(one, "natural");
+  expect(Math.max(...pool.columns.inflight)).toBe(0);
+  expect(scheduler.openFlights).toBe(0);
+});

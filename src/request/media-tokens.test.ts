@@ -69,6 +69,7 @@ describe("videos", () => {
   });
 
   test("the cap holds, and at least one token is left", () => {
+    expect(video({ videoPixelsPerToken: 2048, imagePixelsPerToken: 1 })).toBe(20 * 112);
     expect(video({ videoTokensMax: 1000 })).toBe(1000);
     expect(video({ videoSeconds: 0 })).toBe(1);
   });

@@ -13,8 +13,9 @@ export interface MediaEstimate {
   /** Size assumed for an image whose size can not be read from a data URL, pixels. */
   readonly imageWidth: number;
   readonly imageHeight: number;
-  /** Tokens of each video frame, or 0: pixels / imagePixelsPerToken. */
+  /** Tokens of each video frame, or 0: pixels / videoPixelsPerToken. */
   readonly videoFrameTokens: number;
+  readonly videoPixelsPerToken: number;
   readonly videoWidth: number;
   readonly videoHeight: number;
   readonly videoSeconds: number;
@@ -38,6 +39,7 @@ export const defaultMediaEstimate: MediaEstimate = {
   imageWidth: 640,
   imageHeight: 360,
   videoFrameTokens: 0,
+  videoPixelsPerToken: 1024,
   videoWidth: 640,
   videoHeight: 360,
   videoSeconds: 10,
@@ -75,10 +77,23 @@ export function imageTokens(
   if (estimate.imageTokens > 0) return bounded(estimate.imageTokens);
   const head = bytes.toString("latin1", start, Math.min(end, start + DATA_URL_HEAD_MAX));
   const mark = head.startsWith(DATA_URL_PREFIX) ? head.indexOf(DATA_MARK) : -1;
-  const size = mark < 0 ? null : imageSize(bytes, start + mark + DATA_MARK.length, end);
+  return mark < 0
+    ? pixelTokens(estimate.imageWidth, estimate.imageHeight, estimate.imagePixelsPerToken)
+    : imageDataTokens(bytes, start + mark + DATA_MARK.length, end, estimate);
+}
+
+/** Tokens of the image whose base64 stands in [start, end), its size read as above. */
+export function imageDataTokens(
+  bytes: Buffer,
+  start: number,
+  end: number,
+  estimate: MediaEstimate,
+): number {
+  if (estimate.imageTokens > 0) return bounded(estimate.imageTokens);
+  const size = imageSize(bytes, start, end);
   const width = size?.width ?? estimate.imageWidth;
   const height = size?.height ?? estimate.imageHeight;
-  return pixelTokens(width, height, estimate);
+  return pixelTokens(width, height, estimate.imagePixelsPerToken);
 }
 
 /** Tokens of a video: frames × tokens of a frame. Nothing of it can be read from the request's body. */
@@ -86,7 +101,7 @@ export function videoTokens(estimate: MediaEstimate): number {
   const perFrame =
     estimate.videoFrameTokens > 0
       ? estimate.videoFrameTokens
-      : pixelTokens(estimate.videoWidth, estimate.videoHeight, estimate);
+      : pixelTokens(estimate.videoWidth, estimate.videoHeight, estimate.videoPixelsPerToken);
   const tokens = videoFrames(estimate) * perFrame;
   return bounded(estimate.videoTokensMax > 0 ? Math.min(tokens, estimate.videoTokensMax) : tokens);
 }
@@ -109,8 +124,8 @@ export function audioTokens(byteLength: number): number {
   return bounded(Math.ceil(byteLength / 4));
 }
 
-function pixelTokens(width: number, height: number, estimate: MediaEstimate): number {
-  return bounded(Math.trunc((width * height) / estimate.imagePixelsPerToken));
+function pixelTokens(width: number, height: number, pixelsPerToken: number): number {
+  return bounded(Math.trunc((width * height) / pixelsPerToken));
 }
 
 function bounded(tokens: number): number {

@@ -5,13 +5,16 @@
  * @module
  */
 
+/** How a model is written: a JSON value, the bare text (a form field), or in a way that is left alone. */
+export type ModelForm = "json" | "text" | "none";
+
 const OPEN_BRACE = 0x7b;
 const CLOSE_BRACE = 0x7d;
 const SPACES: ReadonlySet<number> = new Set([0x20, 0x09, 0x0a, 0x0d]);
 
 /**
- * @param chunks     a JSON object, cut anywhere; no chunk is changed
- * @param modelStart first byte of the value, over all chunks; -1 = no such member: it becomes the first one
+ * @param chunks     a JSON object, or a form, cut anywhere; no chunk is changed
+ * @param modelStart first byte of the value, over all chunks; -1 = no such member: it becomes the first one of the object
  * @param modelEnd   behind the value's last byte
  * @returns          chunks of the new body, none empty
  */
@@ -20,7 +23,12 @@ export function rewriteModel(
   modelStart: number,
   modelEnd: number,
   newModel: string,
+  form: Exclude<ModelForm, "none"> = "json",
 ): Uint8Array[] {
+  if (form === "text") {
+    // a line break would end the field
+    return splice(chunks, modelStart, modelEnd, Buffer.from(newModel.replace(/[\r\n]/g, "")));
+  }
   const value = JSON.stringify(newModel);
   if (modelStart >= 0) return splice(chunks, modelStart, modelEnd, Buffer.from(value));
   const open = nextByte(chunks, 0);

@@ -5,7 +5,7 @@
 import { type BlockHashes, type HashPlan, rootHash } from "../../scheduler/index.ts";
 import { defaultMediaEstimate, type MediaEstimate } from "./media-tokens.ts";
 import type { ParsedBody } from "./parsers/parser.ts";
-import { TAG_MIN } from "./prompt-format.ts";
+import { TAG_MIN } from "./prompt-tags.ts";
 import type { Steps } from "./steps.ts";
 import { type BodyBytes, type WorkArea, workAreaLimits } from "./work-area.ts";
 
@@ -143,7 +143,7 @@ export function* hashPrompt(
   const { area } = parsed.scan;
   parsed.stream.mediaItems = 0;
   if (parsed.api === "none" || !area.load(body)) return { promptTokens: 0, blockHashes };
-  if (!area.isUtf8) area.maskStrayBytes(TAG_MIN);
+  if (parsed.api !== "grpc" && !area.isUtf8) area.maskStrayBytes(TAG_MIN);
   yield;
   const upstream = plans.length > 0 && plans[0]!.upstreamRoot;
   let promptTokens = 0;
@@ -195,12 +195,15 @@ function* readPrompts(
   lists: readonly BlockList[],
   estimate: MediaEstimate,
 ): Steps<number> {
-  const { reader, stream, scan } = parsed;
+  const { stream, scan } = parsed;
+  const isGrpc = parsed.api === "grpc";
+  const reader = isGrpc ? parsed.grpcReader : parsed.reader;
   let cap = 0;
   for (const list of lists) cap = Math.max(cap, list.streamBytesMax);
   let tokens = 0;
   stream.mediaItems = 0;
-  reader.begin(parsed.api, upstream);
+  if (isGrpc) parsed.grpcReader.begin(upstream);
+  else parsed.reader.begin(parsed.api, upstream);
   for (let prompt = 0; ; prompt++) {
     const isHashed = cap > 0 && prompt < promptLimits.promptsHashedMax;
     stream.begin(isHashed ? cap : 0, estimate);

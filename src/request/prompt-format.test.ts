@@ -3,8 +3,9 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { BlockHasher } from "../../scheduler/index.ts";
 import { defaultMediaEstimate } from "./media-tokens.ts";
-import { type PromptApi, PromptReader, TAG_MIN } from "./prompt-format.ts";
+import { type PromptApi, PromptReader } from "./prompt-format.ts";
 import { PromptStream } from "./prompt-stream.ts";
+import { TAG_MIN } from "./prompt-tags.ts";
 import { BodyScan } from "./scan-json.ts";
 
 const scan = new BodyScan();

@@ -10,7 +10,9 @@
  *   field     FE 'n' name | FE 'i' tool_call_id | FE 'r' reasoning | FE 'c' text | FE 't' tool_calls
  *             FE 'o' anything else, raw | FD kind, zeros to the next token, placeholder tokens
  *   text      completions: the text and nothing else
- *   ids       token ids, 4 bytes each
+ *   ids       token ids, 4 bytes each, hashes of images and sounds over their placeholders (media-features.ts)
+ *
+ * Anthropic's messages are in anthropic-prompt.ts, messages of gRPC in grpc-prompt.ts.
  *
  * Values of `tools`, `tool_calls` and the like are the bytes that came, not re-serialized: a model sees their order and
  * spacing too. `response_format` and sampling parameters are left out because engines do not put them into the prompt.
@@ -18,8 +20,12 @@
  * Upstream's format (for comparison with llm-d-router) has no tags: tools, then role and content of each message.
  * @module
  */
+import { AnthropicPrompt } from "./anthropic-prompt.ts";
+import { firstElement, isPresent, leadAt, nextElement } from "./json-walk.ts";
 import { KeyTable } from "./key-table.ts";
+import { MediaFeatures } from "./media-features.ts";
 import type { MediaKind, PromptStream } from "./prompt-stream.ts";
+import { Field, mediaLetters, Preamble, Tag, writeField, writeValue } from "./prompt-tags.ts";
 import { type BodyScan, Member } from "./scan-json.ts";
 import { Byte, type WorkArea } from "./work-area.ts";
 
@@ -31,34 +37,22 @@ export type PromptApi =
   | "responses"
   | "conversations"
   | "embeddings"
-  | "images";
-
-/** Lowest tag; bytes from here on never occur in UTF-8. */
-export const TAG_MIN = 0xf8;
-const PREAMBLE = 0xfc;
-const MEDIA = 0xfd;
-const FIELD = 0xfe;
-const MESSAGE = 0xff;
-
-const letter = (char: string): number => char.charCodeAt(0);
-const NAME = letter("n");
-const CALL_ID = letter("i");
-const REASONING = letter("r");
-const CONTENT = letter("c");
-const TOOL_CALLS = letter("t");
-const OTHER = letter("o");
-const MEDIA_LETTERS: Readonly<Record<MediaKind, number>> = {
-  image: letter("i"),
-  video: letter("v"),
-  audio: letter("a"),
-};
+  | "images"
+  /** Anthropic's messages. */
+  | "messages"
+  /** vLLM's token ids, with features. */
+  | "vllm-generate"
+  /** SGLang's token ids or text. */
+  | "sglang-generate"
+  /** Messages of vLLM's gRPC service, which `GrpcPromptReader` reads. */
+  | "grpc";
 
 const PREAMBLE_MEMBERS: readonly (readonly [Member, number])[] = [
-  [Member.tools, letter("T")],
-  [Member.documents, letter("D")],
-  [Member.chat_template, letter("J")],
-  [Member.chat_template_kwargs, letter("K")],
-  [Member.instructions, letter("I")],
+  [Member.tools, Preamble.Tools],
+  [Member.documents, Preamble.Documents],
+  [Member.chat_template, Preamble.ChatTemplate],
+  [Member.chat_template_kwargs, Preamble.TemplateArguments],
+  [Member.instructions, Preamble.Instructions],
 ];
 
 const M = { role: 0, content: 1, name: 2, tool_call_id: 3, reasoning_content: 4, tool_calls: 5 };
@@ -74,6 +68,8 @@ export class PromptReader {
   readonly #area: WorkArea;
   readonly #message = new Int32Array(messageTable.size * 2);
   readonly #block = new Int32Array(blockTable.size * 2);
+  readonly #anthropic: AnthropicPrompt;
+  readonly #features: MediaFeatures;
   readonly #asset = new Int32Array(assetTable.size * 2);
   #api: PromptApi = "none";
   #upstream = false;
@@ -85,6 +81,8 @@ export class PromptReader {
   constructor(scan: BodyScan) {
     this.#scan = scan;
     this.#area = scan.area;
+    this.#anthropic = new AnthropicPrompt(scan);
+    this.#features = new MediaFeatures(scan);
   }
 
   begin(api: PromptApi, upstream: boolean): void {
@@ -93,9 +91,11 @@ export class PromptReader {
     this.#isList = false;
     switch (api) {
       case "none":
+      case "grpc":
         this.#at = -1;
         return;
       case "chat":
+      case "messages":
         this.#at = this.#scan.start(Member.messages);
         return;
       case "conversations":
@@ -103,6 +103,14 @@ export class PromptReader {
         return;
       case "responses":
         this.#at = this.#scan.start(Member.input);
+        return;
+      case "vllm-generate":
+        this.#at = this.#scan.start(Member.token_ids);
+        return;
+      case "sglang-generate":
+        this.#beginPrompts(
+          this.#scan.start(this.#scan.has(Member.input_ids) ? Member.input_ids : Member.text),
+        );
         return;
       case "embeddings":
         this.#beginPrompts(this.#scan.start(Member.input));
@@ -119,7 +127,7 @@ export class PromptReader {
     if (this.#isList) {
       const end = this.#area.skipValue(at);
       this.#prompt(stream, at, end);
-      this.#at = this.#nextElement(end);
+      this.#at = nextElement(this.#area, end);
       return true;
     }
     this.#at = -1;
@@ -129,6 +137,14 @@ export class PromptReader {
       case "conversations":
         if (this.#upstream) this.#upstreamChat(stream, at);
         else this.#chat(stream, at);
+        return true;
+      case "messages":
+        if (this.#upstream) this.#anthropic.writeUpstream(stream, at);
+        else this.#anthropic.write(stream, at);
+        return true;
+      case "vllm-generate":
+        this.#prompt(stream, at, this.#area.skipValue(at));
+        if (!this.#upstream) this.#features.mark(stream);
         return true;
       default:
         this.#prompt(stream, at, this.#area.skipValue(at));
@@ -156,27 +172,27 @@ export class PromptReader {
     const lead = this.#area.bytes[start];
     if (lead === Byte.Quote) stream.text(start, end);
     else if (lead !== Byte.OpenBracket) stream.raw(start, end);
-    else if (this.#firstElement(start) >= 0 && !stream.ids(start)) stream.raw(start, end);
+    else if (firstElement(this.#area, start) >= 0 && !stream.ids(start)) stream.raw(start, end);
   }
 
   // ── own format ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
   #chat(stream: PromptStream, at: number): void {
     for (const [member, tag] of PREAMBLE_MEMBERS) {
-      if (!this.#isPresent(this.#scan.start(member))) continue;
-      stream.byte(PREAMBLE);
+      if (!isPresent(this.#area, this.#scan.start(member))) continue;
+      stream.byte(Tag.Preamble);
       stream.byte(tag);
-      this.#value(stream, this.#scan.start(member), this.#scan.end(member));
+      writeValue(stream, this.#area, this.#scan.start(member), this.#scan.end(member));
     }
     const area = this.#area;
     if (area.bytes[at] !== Byte.OpenBracket) {
       // responses: a bare text is the user's
-      stream.byte(MESSAGE);
-      this.#field(stream, CONTENT, at, area.skipValue(at));
+      stream.byte(Tag.Message);
+      writeField(stream, area, Field.Content, at, area.skipValue(at));
       return;
     }
-    for (let element = this.#firstElement(at); element >= 0; ) {
-      element = this.#nextElement(this.#messageTo(stream, element));
+    for (let element = firstElement(area, at); element >= 0; ) {
+      element = nextElement(area, this.#messageTo(stream, element));
     }
   }
 
@@ -184,28 +200,28 @@ export class PromptReader {
   #messageTo(stream: PromptStream, at: number): number {
     const area = this.#area;
     const ranges = this.#message;
-    stream.byte(MESSAGE);
+    stream.byte(Tag.Message);
     const isObject = area.bytes[at] === Byte.OpenBrace;
     const end = isObject ? area.collect(at, messageTable, ranges) : area.skipValue(at);
     const role = isObject ? ranges[M.role * 2]! : -1;
     if (role < 0) {
-      this.#field(stream, OTHER, at, end);
+      writeField(stream, area, Field.Other, at, end);
       return end;
     }
-    this.#value(stream, role, ranges[M.role * 2 + 1]!);
-    this.#member(stream, NAME, M.name);
-    this.#member(stream, CALL_ID, M.tool_call_id);
-    this.#member(stream, REASONING, M.reasoning_content);
+    writeValue(stream, area, role, ranges[M.role * 2 + 1]!);
+    this.#member(stream, Field.Name, M.name);
+    this.#member(stream, Field.CallId, M.tool_call_id);
+    this.#member(stream, Field.Reasoning, M.reasoning_content);
     const content = ranges[M.content * 2]!;
-    if (this.#lead(content) === Byte.OpenBracket) this.#blocks(stream, content);
-    else this.#member(stream, CONTENT, M.content);
-    this.#member(stream, TOOL_CALLS, M.tool_calls);
+    if (leadAt(area, content) === Byte.OpenBracket) this.#blocks(stream, content);
+    else this.#member(stream, Field.Content, M.content);
+    this.#member(stream, Field.ToolCalls, M.tool_calls);
     return end;
   }
 
   #blocks(stream: PromptStream, at: number): void {
     const area = this.#area;
-    for (let element = this.#firstElement(at); element >= 0; ) {
+    for (let element = firstElement(area, at); element >= 0; ) {
       const lead = area.bytes[element];
       let end: number;
       if (lead === Byte.OpenBrace) {
@@ -213,9 +229,9 @@ export class PromptReader {
         this.#blockTo(stream, element, end);
       } else {
         end = area.skipValue(element);
-        this.#field(stream, lead === Byte.Quote ? CONTENT : OTHER, element, end);
+        writeField(stream, area, lead === Byte.Quote ? Field.Content : Field.Other, element, end);
       }
-      element = this.#nextElement(end);
+      element = nextElement(area, end);
     }
   }
 
@@ -223,23 +239,18 @@ export class PromptReader {
     const ranges = this.#block;
     if (this.#mediaBlock(stream)) return;
     const text = ranges[B.text * 2]!;
-    if (this.#lead(text) === Byte.Quote) {
-      this.#field(stream, CONTENT, text, ranges[B.text * 2 + 1]!);
+    if (leadAt(this.#area, text) === Byte.Quote) {
+      writeField(stream, this.#area, Field.Content, text, ranges[B.text * 2 + 1]!);
     } else {
-      this.#field(stream, OTHER, start, end);
+      writeField(stream, this.#area, Field.Other, start, end);
     }
   }
 
   /** Writes the field when the member of the collected message is there. */
   #member(stream: PromptStream, tag: number, key: number): void {
     const start = this.#message[key * 2]!;
-    if (this.#isPresent(start)) this.#field(stream, tag, start, this.#message[key * 2 + 1]!);
-  }
-
-  #field(stream: PromptStream, tag: number, start: number, end: number): void {
-    stream.byte(FIELD);
-    stream.byte(tag);
-    this.#value(stream, start, end);
+    if (isPresent(this.#area, start))
+      writeField(stream, this.#area, tag, start, this.#message[key * 2 + 1]!);
   }
 
   // ── upstream's format ───────────────────────────────────────────────────────────────────────────────────────────────
@@ -251,7 +262,7 @@ export class PromptReader {
       stream.byte(Byte.OpenBracket);
       let isFirst = true;
       for (const member of [Member.instructions, Member.tools, Member.input]) {
-        if (!this.#isPresent(scan.start(member))) continue;
+        if (!isPresent(area, scan.start(member))) continue;
         if (!isFirst) stream.byte(Byte.Comma);
         isFirst = false;
         stream.raw(scan.start(member), scan.end(member));
@@ -263,11 +274,11 @@ export class PromptReader {
       stream.raw(at, area.skipValue(at));
       return;
     }
-    if (this.#isPresent(scan.start(Member.tools))) {
+    if (isPresent(area, scan.start(Member.tools))) {
       stream.raw(scan.start(Member.tools), scan.end(Member.tools));
     }
-    for (let element = this.#firstElement(at); element >= 0; ) {
-      element = this.#nextElement(this.#upstreamMessage(stream, element));
+    for (let element = firstElement(area, at); element >= 0; ) {
+      element = nextElement(area, this.#upstreamMessage(stream, element));
     }
   }
 
@@ -278,21 +289,21 @@ export class PromptReader {
     const ranges = this.#message;
     const end = area.collect(at, messageTable, ranges);
     const role = ranges[M.role * 2]!;
-    if (this.#lead(role) === Byte.Quote) stream.text(role, ranges[M.role * 2 + 1]!);
+    if (leadAt(area, role) === Byte.Quote) stream.text(role, ranges[M.role * 2 + 1]!);
     const content = ranges[M.content * 2]!;
-    const lead = this.#lead(content);
+    const lead = leadAt(area, content);
     if (lead === Byte.Quote) stream.text(content, ranges[M.content * 2 + 1]!);
     if (lead !== Byte.OpenBracket) return end;
-    for (let element = this.#firstElement(content); element >= 0; ) {
+    for (let element = firstElement(area, content); element >= 0; ) {
       const isBlock = bytes[element] === Byte.OpenBrace;
       const blockEnd = isBlock
         ? area.collect(element, blockTable, this.#block)
         : area.skipValue(element);
       const text = isBlock ? this.#block[B.text * 2]! : -1;
-      if (isBlock && !this.#mediaBlock(stream) && this.#lead(text) === Byte.Quote) {
+      if (isBlock && !this.#mediaBlock(stream) && leadAt(area, text) === Byte.Quote) {
         stream.text(text, this.#block[B.text * 2 + 1]!);
       }
-      element = this.#nextElement(blockEnd);
+      element = nextElement(area, blockEnd);
     }
     return end;
   }
@@ -314,7 +325,7 @@ export class PromptReader {
     const area = this.#area;
     let start = this.#block[key * 2]!;
     let end = this.#block[key * 2 + 1]!;
-    if (!this.#isPresent(start)) return false;
+    if (!isPresent(area, start)) return false;
     let formatBytes = 0;
     if (area.bytes[start] === Byte.OpenBrace) {
       const ranges = this.#asset;
@@ -326,41 +337,12 @@ export class PromptReader {
         formatBytes = ranges[A.format * 2 + 1]! - ranges[A.format * 2]! - 2;
       }
     }
-    if (this.#lead(start) !== Byte.Quote) return false;
+    if (leadAt(area, start) !== Byte.Quote) return false;
     if (!this.#upstream) {
-      stream.byte(MEDIA);
-      stream.byte(MEDIA_LETTERS[kind]);
+      stream.byte(Tag.Media);
+      stream.byte(mediaLetters[kind]);
     }
     stream.media(kind, start, end, formatBytes, !this.#upstream);
     return true;
-  }
-
-  /** Strings without their quotes and escapes, everything else as it came. */
-  #value(stream: PromptStream, start: number, end: number): void {
-    if (this.#area.bytes[start] === Byte.Quote) stream.text(start, end);
-    else stream.raw(start, end);
-  }
-
-  /** First byte of a value, 0 when it is missing. */
-  #lead(start: number): number {
-    return start < 0 ? 0 : this.#area.bytes[start]!;
-  }
-
-  /** There, and not null. */
-  #isPresent(start: number): boolean {
-    return start >= 0 && this.#area.bytes[start] !== Byte.LetterN;
-  }
-
-  /** First element of the array at p, -1 when it is empty. */
-  #firstElement(p: number): number {
-    const first = this.#area.skipSpace(p + 1);
-    return this.#area.bytes[first] === Byte.CloseBracket ? -1 : first;
-  }
-
-  /** The element after the one that ends at p, -1 when it was the last. */
-  #nextElement(p: number): number {
-    const area = this.#area;
-    const at = area.skipSpace(p);
-    return area.bytes[at] === Byte.Comma ? area.skipSpace(at + 1) : -1;
   }
 }

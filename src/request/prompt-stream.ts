@@ -5,13 +5,15 @@
 import {
   audioTokens,
   defaultMediaEstimate,
+  imageDataTokens,
   imageTokens,
   type MediaEstimate,
   videoTokens,
 } from "./media-tokens.ts";
 import { type WorkArea, workAreaLimits } from "./work-area.ts";
 
-export type MediaKind = "image" | "video" | "audio";
+/** `image-data` is an image in bare base64, where `image` is a URL, of data or not. */
+export type MediaKind = "image" | "image-data" | "video" | "audio";
 
 /** Stream bytes per byte of JSON at most, media apart: `1,` becomes a token of four bytes. */
 const EXPANSION_MAX = 2;
@@ -27,6 +29,8 @@ export class PromptStream {
   #length = 0;
   /** Assets met; nobody but the reader of a request's prompts sets it back. */
   mediaItems = 0;
+  #textFrom = 0;
+  #textTo = 0;
 
   constructor(area: WorkArea) {
     this.#area = area;
@@ -87,6 +91,59 @@ export class PromptStream {
     return true;
   }
 
+  /** Makes room for `byteLength` more bytes, as far as they would be written: where bytes of the body become more. */
+  reserve(byteLength: number): void {
+    const most = this.#length + byteLength + FRAME_BYTES_MAX;
+    this.#area.reserveStream(Math.min(this.#cap, most));
+  }
+
+  /** Appends one token id, an unsigned integer of 32 bits. */
+  id(value: number): void {
+    if (this.#length < this.#cap) {
+      this.#area.bytes.writeUInt32LE(value, this.#area.stream + this.#length);
+    }
+    this.#length += 4;
+  }
+
+  /** Whether nothing more is written, only counted. */
+  get isFull(): boolean {
+    return this.#length >= this.#cap;
+  }
+
+  /** Counts ids that are not written. To be called when it is full. */
+  skipIds(count: number): void {
+    this.#length += count * 4;
+  }
+
+  /**
+   * Writes the hash of the JSON string value at [start, end) over `count` tokens from `offset` on, as far as they are
+   * there.
+   *
+   * @returns number of tokens written
+   */
+  markText(offset: number, count: number, start: number, end: number): number {
+    this.#hashText(start, end);
+    const { hi, lo } = this.#area.hasher;
+    return this.#mark(offset, count, lo, hi);
+  }
+
+  /** The same with the bytes [start, end). */
+  markRaw(offset: number, count: number, start: number, end: number): number {
+    const { hasher } = this.#area;
+    hasher.xxh64(start - hasher.inputAddress, end - hasher.inputAddress);
+    return this.#mark(offset, count, hasher.lo, hasher.hi);
+  }
+
+  #mark(offset: number, count: number, even: number, odd: number): number {
+    const tokens = Math.floor(Math.min(this.#length, this.#cap) / 4);
+    const end = Math.min(offset + count, tokens);
+    const { bytes, stream } = this.#area;
+    for (let i = offset; i < end; i++) {
+      bytes.writeUInt32LE(((i - offset) & 1) === 0 ? even : odd, stream + i * 4);
+    }
+    return Math.max(end - offset, 0);
+  }
+
   /**
    * Appends placeholder tokens for an asset, on a token border: copies of its hash's low half, or of both halves in turn.
    *
@@ -95,6 +152,15 @@ export class PromptStream {
    */
   media(kind: MediaKind, start: number, end: number, extra: number, bothHalves: boolean): void {
     this.mediaItems++;
+    const { hasher } = this.#area;
+    this.#hashText(start, end);
+    const tokens = this.#mediaTokens(kind, this.#textFrom, this.#textTo, extra);
+    this.#align();
+    this.#words(tokens, hasher.lo, bothHalves ? hasher.hi : hasher.lo);
+  }
+
+  /** Hashes the contents of a JSON string value, which then stand, escapes resolved, at [#textFrom, #textTo). */
+  #hashText(start: number, end: number): void {
     const area = this.#area;
     let from = start + 1;
     let to = end - 1;
@@ -106,17 +172,18 @@ export class PromptStream {
       from = scratch;
       to = scratch + length;
     }
-    const tokens = this.#mediaTokens(kind, from, to, extra);
     const { hasher } = area;
     hasher.xxh64(from - hasher.inputAddress, to - hasher.inputAddress);
-    this.#align();
-    this.#words(tokens, hasher.lo, bothHalves ? hasher.hi : hasher.lo);
+    this.#textFrom = from;
+    this.#textTo = to;
   }
 
   #mediaTokens(kind: MediaKind, from: number, to: number, extra: number): number {
     switch (kind) {
       case "image":
         return imageTokens(this.#area.bytes, from, to, this.#estimate);
+      case "image-data":
+        return imageDataTokens(this.#area.bytes, from, to, this.#estimate);
       case "video":
         return videoTokens(this.#estimate);
       case "audio":

@@ -33,6 +33,14 @@ export const Member = {
   documents: 12,
   chat_template: 13,
   chat_template_kwargs: 14,
+  system: 15,
+  token_ids: 16,
+  features: 17,
+  sampling_params: 18,
+  input_ids: 19,
+  input_embeds: 20,
+  text: 21,
+  extra_key: 22,
 } as const;
 
 export type Member = (typeof Member)[keyof typeof Member];
@@ -40,6 +48,14 @@ export type Member = (typeof Member)[keyof typeof Member];
 const table = new KeyTable(Object.keys(Member));
 /** Larger caps mean nothing and would drown sums of tokens. */
 const TOKENS_MAX = 2 ** 31 - 1;
+
+/** As `BodyScan.count`, of the value at [start, end); start -1 = missing. */
+export function countAt(area: WorkArea, start: number, end: number): number {
+  const lead = start < 0 ? 0 : area.bytes[start]!;
+  if (lead !== Byte.Minus && (lead < Byte.Zero || lead > Byte.Nine)) return -1;
+  const value = Number(area.bytes.toString("latin1", start, end));
+  return Number.isInteger(value) && value >= 0 ? Math.min(value, TOKENS_MAX) + 0 : -1; // not -0
+}
 
 export class BodyScan {
   readonly area = new WorkArea();
@@ -64,6 +80,21 @@ export class BodyScan {
     if (!area.load(body)) {
       return `body of ${bodyLength(body)} bytes; at most ${workAreaLimits.bodyBytesMax} can be parsed`;
     }
+    return this.#scanLoaded();
+  }
+
+  /**
+   * Scans the part [start, end) of the loaded body; it takes the place of the body.
+   *
+   * @returns as `scan`
+   */
+  scanPart(start: number, end: number): string | null {
+    this.area.narrow(start, end);
+    return this.#scanLoaded();
+  }
+
+  #scanLoaded(): string | null {
+    const { area } = this;
     const start = area.skipSpace(area.body);
     if (area.bytes[start] !== Byte.OpenBrace) {
       const end = area.skipValue(start);
@@ -120,10 +151,7 @@ export class BodyScan {
 
   /** The value when it is a non-negative integer (however written, capped at 2^31 − 1), else -1. */
   count(member: Member): number {
-    const lead = this.lead(member);
-    if (lead !== Byte.Minus && (lead < Byte.Zero || lead > Byte.Nine)) return -1;
-    const value = Number(this.area.bytes.toString("latin1", this.start(member), this.end(member)));
-    return Number.isInteger(value) && value >= 0 ? Math.min(value, TOKENS_MAX) + 0 : -1; // not -0
+    return countAt(this.area, this.start(member), this.end(member));
   }
 
   /** Whether the value is an array with at least one element. */

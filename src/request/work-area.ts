@@ -127,6 +127,14 @@ export class WorkArea {
     return true;
   }
 
+  /** Makes the part [start, end) of the body all that there is of it, until another is loaded. */
+  narrow(start: number, end: number): void {
+    const { body, bytes } = this;
+    bytes.copyWithin(body, start, end);
+    this.bodyEnd = body + end - start;
+    bytes.fill(0, this.bodyEnd, this.bodyEnd + PAD_BYTES);
+  }
+
   #copyIn(body: BodyBytes): void {
     if (body instanceof Uint8Array) {
       this.bytes.set(body, this.body);
@@ -240,6 +248,11 @@ export class WorkArea {
    */
   copyIds(p: number, to: number, room: number): number {
     return this.#json.copy_ids(p + 1, to, to + room);
+  }
+
+  /** Number of ids in the JSON array at p, -1 when not all elements are integers of 32 bits, plainly written. */
+  countIds(p: number): number {
+    return this.#json.copy_ids(p + 1, 4, 0); // behind its own end: nothing is written
   }
 
   /** The JSON string value at [start, end), quotes included, as text. */

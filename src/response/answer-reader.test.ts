@@ -179,6 +179,16 @@ const ANSWERS: readonly (readonly [string, Answer, Found])[] = [
     [0, 0, 0, -1, 0],
   ],
   [
+    "events that tell nothing, several in a piece",
+    events(`data: {"a":1}\n\ndata:{"a":"x"}\n\ndata:  []\n\ndata:\n\ndata: {}\n\ndata: [DONE]\n\n`),
+    [0, 0, 0, -1, 3],
+  ],
+  [
+    "a plain event behind one that goes on in the next",
+    events(`data: {"a":\ndata: {"b":1}\ndata: }\n\ndata: {}\n\n`),
+    [0, 0, 0, -1, 2],
+  ],
+  [
     "events of the Responses API",
     events(
       `event: response.created\ndata: {"type":"response.created","response":{"model":"m","usage":null}}\n\n` +
@@ -310,10 +320,48 @@ test("whatever comes is taken, and its cuts make no difference", () => {
   );
 });
 
+test("pieces of whole events are read like any others", () => {
+  const event = fc.constantFrom(
+    `data: {"choices":[{"text":"a"}]}\n\n`,
+    `data: {"choices":[{"text":"usage"}]}\n\n`,
+    `data: {${USAGE}}\n\n`,
+    `data: {"a":\n`,
+    `data: {"b":1}}\n\n`,
+    `: ping\n\n`,
+    `data: [DONE]\n\n`,
+    `data: {}\r\n\r\n`,
+  );
+  fc.assert(
+    fc.property(fc.array(event, { maxLength: 12 }), (all) => {
+      const body = Buffer.from(all.join(""));
+      const answer: Answer = { format: "openai", isEventStream: true, body };
+      const one = read(answer, crumbsOf(body));
+      expect(read(answer, [body])).toEqual(one);
+      expect(
+        read(
+          answer,
+          all.map((text) => Buffer.from(text)),
+        ),
+      ).toEqual(one);
+    }),
+    { numRuns: 500 },
+  );
+});
+
 test("usage of any answer is what JSON.parse finds", () => {
   const usage = fc.record({ prompt_tokens: fc.nat(), completion_tokens: fc.nat() });
   const decoy = fc.constantFrom("usage", "model", "prompt_tokens", "meta_info", "x");
-  const others = fc.dictionary(decoy, fc.jsonValue({ maxDepth: 3 }), { maxKeys: 4 });
+  // Long enough to be searched, with what ends strings and what escapes it.
+  const text = fc.string({ unit: fc.constantFrom('"', "\\", "a"), minLength: 20, maxLength: 80 });
+  const numbers = fc.array(fc.double({ noNaN: true, noDefaultInfinity: true }), { maxLength: 30 });
+  const anything = fc.oneof(
+    fc.jsonValue({ maxDepth: 3 }),
+    text,
+    fc.array(text),
+    numbers,
+    fc.array(fc.record({ embedding: numbers })),
+  );
+  const others = fc.dictionary(decoy, anything, { maxKeys: 4 });
   const answer = fc.tuple(others, usage, others).map(([before, told, behind]) => {
     const { usage: _a, ...front } = before;
     const { usage: _b, ...back } = behind;

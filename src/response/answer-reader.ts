@@ -14,6 +14,9 @@ import { ANSWER, SGLANG_ANSWER } from "./member-tree.ts";
 import type { ModelRestorer } from "./model-restorer.ts";
 import { type TokenTotals, TokenUsage } from "./token-usage.ts";
 
+/** The key that everything of interest stands below, where names are not restored. */
+const USAGE = Buffer.from("usage");
+
 /** Reads one kind of body. */
 interface BodyReader {
   /** Something could not be read, and nothing behind it is. */
@@ -88,7 +91,8 @@ function bodyReader(
   const walk = new JsonWalk(tree, usage, restorer);
   if (format === "vertex") return inFrames(new HttpBodyUsage(walk));
   if (!isEventStream) return { events: 0, read: (bytes) => walk.walk(bytes, 0, bytes.length) };
-  return asWhole(new EventStream(walk), format);
+  const isSearched = restorer === null && format !== "sglang";
+  return asWhole(new EventStream(walk, isSearched ? USAGE : null), format);
 }
 
 /** The messages of gRPC frames. */

@@ -82,7 +82,9 @@ const Attribute = z
   });
 
 export const AttributeReporterParameters = z.strictObject({
-  attributes: z.array(Attribute).length(1, "expected exactly one attribute"),
+  attributes: z
+    .array(Attribute)
+    .refine(({ length }) => length === 1, { message: "expected exactly one attribute" }),
 });
 
 export type AttributeReporterParameters = z.infer<typeof AttributeReporterParameters>;

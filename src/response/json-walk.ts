@@ -21,6 +21,7 @@ const OPEN_BRACKET = 0x5b;
 const CLOSE_BRACKET = 0x5d;
 const COLON = 0x3a;
 const COMMA = 0x2c;
+const ZERO = 0x30;
 /** White space is this byte or below. */
 const BLANK = 0x20;
 
@@ -46,9 +47,41 @@ const State = {
 } as const;
 
 /** Bytes that mean something where strings, containers and their ends are looked for. */
+const STRUCTURE = [QUOTE, OPEN_BRACE, CLOSE_BRACE, OPEN_BRACKET, CLOSE_BRACKET] as const;
 const IS_STRUCTURE = new Uint8Array(256);
-for (const byte of [QUOTE, OPEN_BRACE, CLOSE_BRACE, OPEN_BRACKET, CLOSE_BRACKET]) {
-  IS_STRUCTURE[byte] = 1;
+for (const byte of STRUCTURE) IS_STRUCTURE[byte] = 1;
+
+/** Strings and numbers that go on behind so many bytes are searched by a call into native code. */
+const SEARCH_FROM_BYTES = 32;
+
+/**
+ * Finds the next byte of structure where they are far apart (embeddings): each kind is looked for from where it was
+ * found last, so that all of it costs a few passes of native code over the piece.
+ */
+class StructureSearch {
+  readonly #bytes: Uint8Array;
+  readonly #end: number;
+  readonly #places = new Int32Array(STRUCTURE.length).fill(-1);
+
+  /** @param end nothing behind it is looked at */
+  constructor(bytes: Uint8Array, end: number) {
+    this.#bytes = end === bytes.length ? bytes : bytes.subarray(0, end);
+    this.#end = end;
+  }
+
+  /** @param at not before the last one. @returns its place, or the end */
+  next(at: number): number {
+    const places = this.#places;
+    let nearest = this.#end;
+    for (let i = 0; i < places.length; i++) {
+      if (places[i]! < at) {
+        const found = this.#bytes.indexOf(STRUCTURE[i]!, at);
+        places[i] = found < 0 ? this.#end : found;
+      }
+      nearest = Math.min(nearest, places[i]!);
+    }
+    return nearest;
+  }
 }
 
 export class JsonWalk {
@@ -249,24 +282,32 @@ export class JsonWalk {
   #skip(bytes: Uint8Array, start: number, end: number): number {
     let depth = this.#depth;
     const known = this.#known;
-    for (let at = start; at < end; at++) {
-      const byte = bytes[at]!;
-      if (IS_STRUCTURE[byte] === 0) continue;
+    let search: StructureSearch | null = null;
+    let at = start;
+    while (at < end) {
+      const near = Math.min(end, at + SEARCH_FROM_BYTES);
+      // Most bytes are below the braces, and the brackets are where braces are but for one bit.
+      while (at < near && bytes[at] !== QUOTE && (bytes[at]! | 0x20) < OPEN_BRACE) at++;
+      if (at === near && at < end) {
+        search ??= new StructureSearch(bytes, end);
+        at = search.next(at);
+        if (at === end) break;
+      }
+      const byte = bytes[at++]!;
       if (byte === QUOTE) {
         // Most strings end in the same piece: no change of state for those.
-        const behind = this.#endOfString(bytes, at + 1, end);
-        if (behind > end) {
-          this.#depth = depth;
-          this.#state = State.String;
-          return end;
-        }
-        at = behind - 1;
-      } else if (byte === OPEN_BRACE || byte === OPEN_BRACKET) {
+        at = this.#endOfString(bytes, at, end);
+        if (at <= end) continue;
+        this.#depth = depth;
+        this.#state = State.String;
+        return end;
+      }
+      if (byte === OPEN_BRACE || byte === OPEN_BRACKET) {
         depth++;
-      } else if (--depth === known) {
+      } else if (IS_STRUCTURE[byte] === 1 && --depth === known) {
         this.#depth = depth;
         this.#resume();
-        return at + 1;
+        return at;
       }
     }
     this.#depth = depth;
@@ -280,14 +321,35 @@ export class JsonWalk {
       this.#isEscaped = false;
       at++;
     }
-    for (; at < end; at++) {
+    const near = Math.min(end, at + SEARCH_FROM_BYTES);
+    for (; at < near; at++) {
       const byte = bytes[at]!;
       if (byte === QUOTE) return at + 1;
       if (byte !== BACKSLASH) continue;
       if (++at < end) continue;
       this.#isEscaped = true;
+      return end + 1;
     }
-    return end + 1;
+    return at < end ? this.#farEndOfString(bytes, at, end) : end + 1;
+  }
+
+  /** The same for long strings. @param start where no escape is open */
+  #farEndOfString(bytes: Uint8Array, start: number, end: number): number {
+    const line = end === bytes.length ? bytes : bytes.subarray(0, end);
+    for (let from = start; ; ) {
+      const found = line.indexOf(QUOTE, from);
+      const quote = found < 0 ? end : found;
+      // An odd number of backslashes escapes what comes behind them.
+      let slash = quote;
+      while (slash > from && bytes[slash - 1] === BACKSLASH) slash--;
+      const isEscaped = (quote - slash) % 2 === 1;
+      if (quote === end) {
+        this.#isEscaped = isEscaped;
+        return end + 1;
+      }
+      if (!isEscaped) return quote + 1;
+      from = quote + 1;
+    }
   }
 
   #scalar(bytes: Uint8Array, start: number, end: number): number {
@@ -336,6 +398,17 @@ export class JsonWalk {
   #tell(): void {
     const length = this.#tokenLength;
     if (length === 0 || length > KEY_BYTES_MAX) return;
+    let value = 0;
+    let at = 0;
+    for (; at < length; at++) {
+      const digit = this.#token[at]! - ZERO;
+      if (digit < 0 || digit > 9) break;
+      value = value * 10 + digit;
+    }
+    if (at === length) {
+      this.#usage.set(this.#member as Told, value);
+      return;
+    }
     const text = String.fromCharCode(...this.#token.subarray(0, length));
     if (NUMBER.test(text)) this.#usage.set(this.#member as Told, Number(text));
   }

@@ -154,6 +154,25 @@ describe.each<GatewayKind>(["envoy", "embedded"])("through the %s gateway", (kin
       await expectCleanProtocol(rig);
     });
 
+    test("a rewritten model comes back under the client's name, and its tokens are counted", async () => {
+      const asked = { ...JSON.parse(requestBody(7, 20, false).toString()), model: "the-client's" };
+      const answer = await send(rig.url, {
+        body: Buffer.from(JSON.stringify(asked)),
+        headers: {
+          "x-llm-d-model-name-rewrite": "base",
+          "x-echo-seed": "17",
+          "x-echo-length": "100000",
+        },
+      });
+      const sent = Buffer.concat(responsePieces(17, 100_000, false)).toString();
+      const expected = sent.replace('"model":"base"', `"model":"the-client's"`);
+      expect(Buffer.concat(answer.pieces).toString()).toBe(expected);
+      const samples = parseExposition(await rig.picker.metrics());
+      const labels = { model_name: "the-client's" };
+      expect(sumOf(samples, "llm_d_epp_request_output_tokens_count", labels)).toBe(1);
+      await expectCleanProtocol(rig);
+    });
+
     test("a request without a body is routed too", async () => {
       const answer = await send(rig.url, { method: "GET" });
       expect(answer.status).toBe(200);

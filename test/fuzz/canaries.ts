@@ -7,12 +7,17 @@ import type { Flight } from "../../scheduler/index.ts";
 import { HpackDecoder } from "../../src/ingress/h2/hpack.ts";
 import type { SchedulerPort } from "../../src/ingress/scheduler-port.ts";
 import type { GrpcStreamHandler } from "../../src/ingress/transport.ts";
+import type { Parser } from "../../src/request/parsers/parser.ts";
+import { PARSERS } from "../../src/request/parsers/registry.ts";
+import { BodyScan } from "../../src/request/scan-json.ts";
 import { MemorySocket } from "../support/h2-memory.ts";
 import { PLAY_PARTS } from "./connection-play.ts";
 import { framesTarget } from "./frames-target.ts";
 import type { FuzzTarget } from "./fuzz-target.ts";
 import { grpcTarget } from "./grpc-target.ts";
 import { hpackTarget } from "./hpack-target.ts";
+import { jsonTarget } from "./json-target.ts";
+import { parsersTarget } from "./parsers-target.ts";
 import { streamsTarget } from "./streams-target.ts";
 
 /** Loses a piece of one byte, 4, when the piece before it had more than two. */
@@ -96,6 +101,50 @@ function confused(port: SchedulerPort): SchedulerPort {
   };
 }
 
+/** Takes a body with one wrong byte at its end. */
+class PatientScan extends BodyScan {
+  override scan(...[body]: Parameters<BodyScan["scan"]>): string | null {
+    const problem = super.scan(body);
+    const isLast = problem?.endsWith(` at byte ${this.area.bodyEnd - this.area.body - 1}`) ?? false;
+    return isLast ? null : problem;
+  }
+}
+
+/** Takes a 1 with an exponent for no count. */
+class PlainScan extends BodyScan {
+  override count(...[member]: Parameters<BodyScan["count"]>): number {
+    const text = this.area.bytes.toString("latin1", this.start(member), this.end(member));
+    return text.startsWith("1e") ? -1 : super.count(member);
+  }
+}
+
+/** The parsers with another `parse` in one of them. */
+function withParse(type: string, parse: (parser: Parser) => Parser["parse"]): Parser[] {
+  return PARSERS.map((parser) =>
+    parser.type === type ? { ...parser, parse: parse(parser) } : parser,
+  );
+}
+
+/** Loses the cap when the body is in more than three pieces. */
+const cutParsers = withParse("anthropic-parser", (parser) => (body, path, out) => {
+  const problem = parser.parse(body, path, out);
+  if (Array.isArray(body) && body.length > 3) out.maxOutputTokens = -1;
+  return problem;
+});
+
+/** Takes an embedding without an input. */
+const laxParsers = withParse("vllmgrpc-parser", (parser) => (body, path, out) => {
+  const problem = parser.parse(body, path, out);
+  return problem?.message.endsWith("must have tokenized input") ? null : problem;
+});
+
+/** Puts the model one byte too early when it is a form's. */
+const shiftedParsers = withParse("openai-parser", (parser) => (body, path, out) => {
+  const problem = parser.parse(body, path, out);
+  if (out.modelForm === "text") out.modelStart--;
+  return problem;
+});
+
 export const canaries: Readonly<Record<string, FuzzTarget>> = {
   "frames: a piece is lost": framesTarget({
     ...PLAY_PARTS,
@@ -105,5 +154,10 @@ export const canaries: Readonly<Record<string, FuzzTarget>> = {
   "hpack: the table is not emptied": hpackTarget(() => new HoardingDecoder()),
   "streams: a moved flight is not given back": streamsTarget({ wrapPort: forgetful }),
   "streams: an answered flight does not end": streamsTarget({ wrapPort: confused }),
+  "json: a wrong byte is taken": jsonTarget(() => new PatientScan()),
+  "json: a number is not read": jsonTarget(() => new PlainScan()),
+  "parsers: a cut shows": parsersTarget(cutParsers),
+  "parsers: too much is taken": parsersTarget(laxParsers),
+  "parsers: the model is put elsewhere": parsersTarget(shiftedParsers),
   "grpc: a byte is doubled": grpcTarget((most, findRun) => new HastyReader(most, findRun ?? null)),
 };

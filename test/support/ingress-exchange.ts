@@ -6,7 +6,7 @@
  * @module
  */
 
-import type { EndCause, Flight, Outcome } from "../../scheduler/index.ts";
+import type { EndCause, Flight, InferenceRequest, Outcome } from "../../scheduler/index.ts";
 import { ExtProcStream } from "../../src/ingress/ext-proc-stream.ts";
 import {
   IngressContext,
@@ -387,6 +387,8 @@ class WatchedPort implements SchedulerPort {
   readonly #waiting: (() => void)[] = [];
   /** `first` for first bytes, and the causes of ends. */
   readonly calls: string[] = [];
+  /** What was submitted. */
+  readonly requests: InferenceRequest[] = [];
   /** Outcomes that were flights. */
   picks = 0;
 
@@ -401,6 +403,7 @@ class WatchedPort implements SchedulerPort {
   }
 
   submit(...[request, subset, sink]: Parameters<SchedulerPort["submit"]>): void {
+    this.requests.push(request);
     const onOutcome = (outcome: Outcome) => {
       if (outcome.kind === "picked") {
         this.picks++;

@@ -1,5 +1,6 @@
 import { describe, expect, test } from "vitest";
-import { openaiLimits, openaiParser } from "./openai.ts";
+import { parserLimits } from "./json-facts.ts";
+import { openaiParser } from "./openai.ts";
 import { ParsedBody } from "./parser.ts";
 
 const parsed = new ParsedBody();
@@ -118,17 +119,22 @@ describe("refusals", () => {
   test("names of models are bounded and free of control characters", () => {
     const named = (name: string): string | null =>
       parse(`{"model":${JSON.stringify(name)},${MESSAGES}}`, CHAT);
-    const max = openaiLimits.modelNameBytesMax;
+    const max = parserLimits.modelNameBytesMax;
     expect(named("x".repeat(max))).toBeNull();
     expect(named("x".repeat(max + 1))).toBe(`model: ${max + 1} bytes; at most ${max} are allowed`);
     expect(named("é".repeat(max / 2 + 1))).not.toBeNull();
+    const stray = Buffer.from(`{"model":"${"x".repeat(max - 1)}\xff",${MESSAGES}}`, "latin1");
+    parsed.reset();
+    expect(openaiParser.parse(stray, CHAT, parsed)?.message).toBe(
+      `model: ${max + 2} bytes; at most ${max} are allowed`,
+    );
     expect(named("a\nb")).toBe("model: name with a control character");
     expect(named("a\u007f")).not.toBeNull();
     expect(named("Qwen/Qwen2.5-7B-Instruct:é")).toBeNull();
   });
 
   test("cache salts are bounded", () => {
-    const max = openaiLimits.cacheSaltBytesMax;
+    const max = parserLimits.cacheSaltBytesMax;
     const salted = (salt: string): string | null =>
       parse(`{"cache_salt":"${salt}",${MESSAGES}}`, CHAT);
     expect(salted("x".repeat(max))).toBeNull();

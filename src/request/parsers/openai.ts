@@ -3,25 +3,25 @@
  * body is for the model server to say.
  *
  * Prompts are hashed for all its paths. For `responses` only what the body holds is known: a `previous_response_id`
- * stands for turns that are kept by the model server.
+ * stands for turns that are kept by the model server. Sounds are routed by model alone (audio.ts).
  * Source: llm-d-router: pkg/epp/framework/plugins/requesthandling/parsers/openai.
  * @module
  */
 import type { PromptApi } from "../prompt-format.ts";
 import { type BodyScan, Member } from "../scan-json.ts";
 import { Byte } from "../work-area.ts";
+import { audioClaims, takeAudioFacts } from "./audio.ts";
+import { jsonProblem, takeCacheSalt, takeModel } from "./json-facts.ts";
 import type { ParsedBody, ParseError, Parser } from "./parser.ts";
 import { hasSuffix, normalizePath } from "./path.ts";
 
-export const openaiLimits = {
-  /** UTF-8 bytes of a model's name. */
-  modelNameBytesMax: 256,
-  /** UTF-8 bytes of a cache salt; it is hashed once a request. */
-  cacheSaltBytesMax: 4096,
-} as const;
+type OpenAiApi = Extract<
+  PromptApi,
+  "completions" | "chat" | "responses" | "conversations" | "embeddings" | "images"
+>;
 
 /** Paths in the order in which they are tried. */
-const APIS: readonly (readonly [string, PromptApi])[] = [
+const APIS: readonly (readonly [string, OpenAiApi])[] = [
   ["conversations", "conversations"],
   ["responses", "responses"],
   ["chat/completions", "chat"],
@@ -33,8 +33,7 @@ const APIS: readonly (readonly [string, PromptApi])[] = [
 ];
 
 /** Members that cap the output, the first that holds a count wins. */
-const CAPS: Readonly<Record<PromptApi, readonly Member[]>> = {
-  none: [],
+const CAPS: Readonly<Record<OpenAiApi, readonly Member[]>> = {
   completions: [Member.max_tokens],
   chat: [Member.max_completion_tokens, Member.max_tokens],
   responses: [Member.max_output_tokens],
@@ -43,8 +42,7 @@ const CAPS: Readonly<Record<PromptApi, readonly Member[]>> = {
   images: [],
 };
 
-const MISSING: Readonly<Record<PromptApi, string>> = {
-  none: "",
+const MISSING: Readonly<Record<OpenAiApi, string>> = {
   completions: "invalid completions request: must have prompt field",
   chat: "invalid chat completions request: must have valid messages field",
   responses: "invalid responses request: must have input field",
@@ -56,39 +54,41 @@ const MISSING: Readonly<Record<PromptApi, string>> = {
 export const openaiParser: Parser = {
   type: "openai-parser",
   usage: "openai",
-  claims: APIS.map(([path]) => path),
+  appProtocols: ["kubernetes.io/h2c", "http"],
+  claims: [...APIS.map(([path]) => path), ...audioClaims],
   needsBody: true,
   parse(body, path, out) {
     const { scan } = out;
+    const normalized = normalizePath(path);
     const problem = scan.scan(body);
-    if (problem !== null) return { message: `error unmarshaling request bodyMap: ${problem}` };
-    const api = apiOf(path);
-    if (!hasPrompt(scan, api)) return { message: MISSING[api] };
-    out.api = api;
-    out.streaming = scan.isTrue(Member.stream);
-    if (scan.textLength(Member.cache_salt) > openaiLimits.cacheSaltBytesMax) {
-      return tooLong(
-        "cache_salt",
-        scan.textLength(Member.cache_salt),
-        openaiLimits.cacheSaltBytesMax,
-      );
+    for (const claim of audioClaims) {
+      if (hasSuffix(normalized, claim)) return takeAudioFacts(body, problem === null, out);
     }
-    out.cacheSalt = scan.text(Member.cache_salt);
-    for (const member of CAPS[api]) {
-      out.maxOutputTokens = scan.count(member);
-      if (out.maxOutputTokens >= 0) break;
-    }
-    return takeModel(scan, out);
+    return problem === null ? takeOpenAiFacts(apiOf(normalized), out) : jsonProblem(problem);
   },
 };
 
-function apiOf(path: string): PromptApi {
-  const normalized = normalizePath(path);
-  for (const [suffix, api] of APIS) if (hasSuffix(normalized, suffix)) return api;
+/** Takes the facts of a body that was scanned and found to be an object. */
+export function takeOpenAiFacts(api: OpenAiApi, out: ParsedBody): ParseError | null {
+  const { scan } = out;
+  if (!hasPrompt(scan, api)) return { message: MISSING[api] };
+  out.api = api;
+  out.isModelRequired = true;
+  out.streaming = scan.isTrue(Member.stream);
+  for (const member of CAPS[api]) {
+    out.maxOutputTokens = scan.count(member);
+    if (out.maxOutputTokens >= 0) break;
+  }
+  return takeCacheSalt(scan, out) ?? takeModel(scan, out);
+}
+
+/** @param path normalized */
+function apiOf(path: string): OpenAiApi {
+  for (const [suffix, api] of APIS) if (hasSuffix(path, suffix)) return api;
   return "completions";
 }
 
-function hasPrompt(scan: BodyScan, api: PromptApi): boolean {
+function hasPrompt(scan: BodyScan, api: OpenAiApi): boolean {
   switch (api) {
     case "chat":
       return scan.isFilledArray(Member.messages);
@@ -103,32 +103,4 @@ function hasPrompt(scan: BodyScan, api: PromptApi): boolean {
     default:
       return scan.isFilledString(Member.prompt) || scan.isFilledArray(Member.prompt);
   }
-}
-
-function takeModel(scan: BodyScan, out: ParsedBody): ParseError | null {
-  if (!scan.has(Member.model)) return null;
-  const { body } = scan.area;
-  out.modelStart = scan.start(Member.model) - body;
-  out.modelEnd = scan.end(Member.model) - body;
-  const length = scan.textLength(Member.model);
-  if (length > openaiLimits.modelNameBytesMax) {
-    return tooLong("model", length, openaiLimits.modelNameBytesMax);
-  }
-  out.model = scan.text(Member.model);
-  return hasControlCharacter(out.model)
-    ? { message: "model: name with a control character" }
-    : null;
-}
-
-function tooLong(member: string, length: number, max: number): ParseError {
-  return { message: `${member}: ${length} bytes; at most ${max} are allowed` };
-}
-
-/** Names go into metric labels and logs. */
-function hasControlCharacter(name: string): boolean {
-  for (let i = 0; i < name.length; i++) {
-    const code = name.charCodeAt(i);
-    if (code < 0x20 || code === 0x7f) return true;
-  }
-  return false;
 }

@@ -2,6 +2,8 @@
  * What a parser is: it claims paths, and takes the facts of a request from the bytes of its body.
  * @module
  */
+import { GrpcPromptReader } from "../grpc-prompt.ts";
+import type { ModelForm } from "../model-rewrite.ts";
 import { type PromptApi, PromptReader } from "../prompt-format.ts";
 import { PromptStream } from "../prompt-stream.ts";
 import { BodyScan } from "../scan-json.ts";
@@ -16,11 +18,19 @@ export interface ParseError {
 /** How answers to a parser's requests tell their token usage; "none" = they are not looked at. */
 export type UsageFormat = "openai" | "anthropic" | "sglang" | "vllm-grpc" | "vertex" | "none";
 
+/** What pools speak, as their `appProtocol` says. */
+export type AppProtocol = "http" | "kubernetes.io/h2c";
+
 export interface Parser {
   /** Type string of the YAML. */
   readonly type: string;
   readonly usage: UsageFormat;
-  /** Path suffixes, whole segments, without slashes at the ends; none = takes what nobody claims. */
+  /** Protocols of pools that it is for; absent = any. */
+  readonly appProtocols?: readonly AppProtocol[];
+  /**
+   * Path suffixes, whole segments, without slashes at the ends; `*` as last segment stands for any. None = takes what
+   * nobody claims.
+   */
   readonly claims: readonly string[];
   /** False: requests can be routed before, and without, their body. */
   readonly needsBody: boolean;
@@ -40,6 +50,12 @@ export class ParsedBody {
   /** The value of the top-level `model` in the body, quotes included (or whatever stands there); -1 = no such member. */
   modelStart = -1;
   modelEnd = -1;
+  /** How another model is written in its place. */
+  modelForm: ModelForm = "none";
+  /** Without a model, in the body or by its headers, the request is refused. */
+  isModelRequired = false;
+  /** There is nothing to be learned from the answer: no tokens are generated, or nobody knows what is in it. */
+  skipResponseProcessing = false;
   streaming = false;
   /** The client's output cap, tokens; -1 = none. */
   maxOutputTokens = -1;
@@ -49,11 +65,15 @@ export class ParsedBody {
   readonly scan = new BodyScan();
   readonly stream = new PromptStream(this.scan.area);
   readonly reader = new PromptReader(this.scan);
+  readonly grpcReader = new GrpcPromptReader(this.scan.area);
 
   reset(): void {
     this.model = "";
     this.modelStart = -1;
     this.modelEnd = -1;
+    this.modelForm = "none";
+    this.isModelRequired = false;
+    this.skipResponseProcessing = false;
     this.streaming = false;
     this.maxOutputTokens = -1;
     this.cacheSalt = "";

@@ -17,12 +17,16 @@ export function normalizeClaim(claim: string): string {
 }
 
 /**
- * Whether a normalized path ends with the segments of a claim.
+ * Whether a normalized path ends with the segments of a claim; a claim's last segment `*` fits any.
  *
  * A claim that starts with a capital letter is a gRPC service, which may have a package before it:
  * `PredictionService/RawPredict` fits `/google.v1.PredictionService/RawPredict`.
  */
 export function hasSuffix(path: string, claim: string): boolean {
+  if (claim.endsWith("/*")) {
+    const end = path.lastIndexOf("/");
+    return end >= 0 && end < path.length - 1 && hasSuffix(path.slice(0, end), claim.slice(0, -2));
+  }
   if (!path.endsWith(claim)) return false;
   const before = path.length - claim.length - 1;
   if (before < 0) return true;

@@ -2,7 +2,8 @@ import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 import type { OuterPlugin } from "../../../scheduler/index.ts";
 import { ParsedBody, type Parser } from "./parser.ts";
-import { buildParsers, ParserTable, parserTypes } from "./registry.ts";
+import { hasSuffix } from "./path.ts";
+import { buildParsers, PARSERS, ParserTable, parserTypes } from "./registry.ts";
 
 interface Case {
   id: string;
@@ -68,11 +69,48 @@ describe("matching", () => {
 });
 
 describe("configured parsers", () => {
-  test("an empty list stands for all parsers", () => {
+  test("an empty list stands for the default parsers", () => {
     const table = buildParsers([]);
-    expect(table.resolve("/v1/chat/completions")?.type).toBe("openai-parser");
+    for (const [path, type] of [
+      ["/v1/chat/completions", "openai-parser"],
+      ["/v1/audio/transcriptions", "openai-parser"],
+      ["/v1/messages", "anthropic-parser"],
+      ["/v1/messages/count_tokens", "anthropic-parser"],
+      ["/inference/v1/generate", "vllmhttp-parser"],
+      ["/generate", "passthrough-parser"],
+      ["/vllm.grpc.engine.VllmEngine/Generate", "passthrough-parser"],
+    ] as const) {
+      expect(table.resolve(path)?.type, path).toBe(type);
+    }
     expect(table.resolve("/v1/audio")?.type).toBe("passthrough-parser");
     expect(table.warnings).toEqual([]);
+  });
+
+  test("each parser takes what it claims, and no path that only ends like it", () => {
+    for (const { claims, type } of PARSERS) {
+      const table = buildParsers(configured(type));
+      for (const claim of claims) {
+        expect(table.resolve(`/${claim}`)?.type).toBe(type);
+        expect(table.resolve(`/prefix/${claim}/?q`)?.type).toBe(type);
+        expect(hasSuffix(`/x${claim}`, claim), claim).toBe(false);
+      }
+    }
+  });
+
+  test("the longest claim wins over all parsers, wherever they stand", () => {
+    const table = buildParsers(configured("sglanghttp-parser", "vllmhttp-parser"));
+    expect(table.resolve("/inference/v1/generate")?.type).toBe("vllmhttp-parser");
+    expect(table.resolve("/v1/generate")?.type).toBe("sglanghttp-parser");
+    expect(table.resolve("/regenerate")).toBeNull();
+  });
+
+  test("a claim that ends with * takes the methods of a service, and no more", () => {
+    const table = buildParsers(configured("vllmgrpc-parser"));
+    const service = "/vllm.grpc.engine.VllmEngine";
+    expect(table.resolve(`${service}/Abort`)?.type).toBe("vllmgrpc-parser");
+    for (const path of [service, `${service}/`, `${service}/a/b`, "/x.VllmEngine/Abort"]) {
+      expect(table.resolve(path), path).toBeNull();
+    }
   });
 
   test("an explicit list gets no fallback", () => {
@@ -107,4 +145,14 @@ test("the passthrough parser reads nothing", () => {
   expect(passthrough.parse(Buffer.from("\0opaque"), "/x", parsed)).toBeNull();
   expect(parsed.api).toBe("none");
   expect(parsed.model).toBe("");
+});
+
+test("docs/plugins.md has claims and protocols of every parser", () => {
+  const page = readFileSync(new URL("../../../docs/plugins.md", import.meta.url), "utf8");
+  const list = (names: readonly string[]): string => names.map((name) => `\`${name}\``).join(", ");
+  for (const { appProtocols, claims, type } of PARSERS) {
+    const taken = claims.length === 0 ? "what nobody claims" : list(claims);
+    const protocols = appProtocols === undefined ? "any" : list(appProtocols);
+    expect(page).toContain(`| \`${type}\` | ${taken} | ${protocols} |`);
+  }
 });

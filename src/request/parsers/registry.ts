@@ -3,13 +3,34 @@
  * @module
  */
 import type { OuterPlugin } from "../../../scheduler/index.ts";
+import { anthropicParser } from "./anthropic.ts";
 import { openaiParser } from "./openai.ts";
 import type { Parser } from "./parser.ts";
 import { passthroughParser } from "./passthrough.ts";
 import { hasSuffix, normalizeClaim, normalizePath } from "./path.ts";
+import { sglanghttpParser } from "./sglanghttp.ts";
+import { vertexaiParser } from "./vertexai.ts";
+import { vllmgrpcParser } from "./vllmgrpc.ts";
+import { vllmhttpParser } from "./vllmhttp.ts";
 
-/** Every parser there is, in the order in which they stand when the configuration names none. */
-const PARSERS: readonly Parser[] = [openaiParser, passthroughParser];
+/** Every parser there is. */
+export const PARSERS: readonly Parser[] = [
+  openaiParser,
+  anthropicParser,
+  vllmhttpParser,
+  sglanghttpParser,
+  vllmgrpcParser,
+  vertexaiParser,
+  passthroughParser,
+];
+
+/** Types in the order in which they stand when the configuration names none. */
+export const defaultParserTypes: readonly string[] = [
+  openaiParser,
+  anthropicParser,
+  vllmhttpParser,
+  passthroughParser,
+].map((parser) => parser.type);
 
 /** Type strings that a configuration may use. */
 export const parserTypes: readonly string[] = PARSERS.map((parser) => parser.type);
@@ -63,12 +84,14 @@ export class ParserTable {
 }
 
 /**
- * Builds the table for `requestHandler.parsers`; an empty list stands for all parsers.
+ * Builds the table for `requestHandler.parsers`; an empty list stands for the default ones.
  *
  * @throws Error when a type is not one of `parserTypes`
  */
 export function buildParsers(configured: readonly OuterPlugin[]): ParserTable {
-  if (configured.length === 0) return new ParserTable(PARSERS);
+  if (configured.length === 0) {
+    return new ParserTable(PARSERS.filter(({ type }) => defaultParserTypes.includes(type)));
+  }
   return new ParserTable(
     configured.map(({ type, path }) => {
       const parser = PARSERS.find((candidate) => candidate.type === type);
