@@ -90,6 +90,26 @@ test("an agent's session header is the fairness id of a request that has none of
   expect(seen).toEqual(["agent-7", "tenant", "default-flow", "s".repeat(256)]);
 });
 
+test("plugins hear how many images, videos and pieces of audio a prompt has", () => {
+  const setup = ingressSetup({ endpoints: 1 });
+  const seen: number[] = [];
+  const { port } = setup.context;
+  const submit = port.submit.bind(port);
+  port.submit = (request, subset, sink) => {
+    seen.push(request.mediaItems);
+    submit(request, subset, sink);
+  };
+  const image = { type: "image_url", image_url: { url: "https://example.org/cat.png" } };
+  const ask = (...content: readonly object[]) => {
+    const body = JSON.stringify({ model: "m", messages: [{ role: "user", content }] });
+    setup.open().requestHeaders(post(CHAT)).requestBody(body, true);
+  };
+  ask(image, { type: "text", text: "what is it?" }, image);
+  ask({ type: "text", text: "and now?" });
+  setup.open().requestHeaders(post("/v1/files")).requestBody("x", true);
+  expect(seen).toEqual([2, 0, 0]);
+});
+
 describe("headers for the sidecar of the model server", () => {
   const document = {
     plugins: [
