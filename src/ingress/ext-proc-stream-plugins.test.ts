@@ -97,7 +97,7 @@ test("plugins hear how many images, videos and pieces of audio a prompt has", ()
   const submit = port.submit.bind(port);
   port.submit = (request, subset, sink) => {
     seen.push(request.mediaItems);
-    submit(request, subset, sink);
+    return submit(request, subset, sink);
   };
   const image = { type: "image_url", image_url: { url: "https://example.org/cat.png" } };
   const ask = (...content: readonly object[]) => {

@@ -51,7 +51,9 @@ export function* requestFacts(
   }
   if (parser !== null) {
     targetModel = headers.modelRewrite || parsed.model;
-    const rule = context.resources.current.ruleFor(parsed.model);
+    // A rule can not give a model to a body that no model can be put into.
+    const rule =
+      parsed.modelForm === "none" ? null : context.resources.current.ruleFor(parsed.model);
     if (rule !== null) {
       // A session stays with its target, as each retry of one request does.
       targetModel = rule.target(headers.sessionId || headers.requestId);
