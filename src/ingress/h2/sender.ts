@@ -24,7 +24,7 @@ import {
 import { h2Limits } from "./limits.ts";
 import { Output } from "./output.ts";
 import { PeerSettings } from "./peer-settings.ts";
-import type { H2Stream } from "./stream.ts";
+import { EMPTY_QUEUE, type H2Stream } from "./stream.ts";
 
 /** Window of a connection at first; SETTINGS do not change it (RFC 9113 §6.9.2). */
 const FIRST_WINDOW_BYTES = 65_535;
@@ -106,6 +106,7 @@ export class Sender {
   // ── DATA ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
   enqueue(stream: H2Stream, segments: readonly Uint8Array[], byteLength: number): void {
+    if (stream.queue === EMPTY_QUEUE) stream.queue = [];
     for (const segment of segments) {
       if (segment.length > 0) stream.queue.push(segment);
     }
@@ -121,7 +122,7 @@ export class Sender {
   /** Forgets what a closed stream has not sent. */
   drop(stream: H2Stream): void {
     this.#addUnsent(-stream.queuedBytes);
-    stream.queue = [];
+    stream.queue = EMPTY_QUEUE;
     stream.queuedBytes = 0;
     this.blocked.delete(stream);
   }
@@ -171,7 +172,7 @@ export class Sender {
         left = 0;
       }
     }
-    if (taken === queue.length) stream.queue = [];
+    if (taken === queue.length) stream.queue = EMPTY_QUEUE;
     else if (taken > 0) queue.splice(0, taken);
     stream.queuedBytes -= byteLength;
     stream.sendWindow -= byteLength;

@@ -23,6 +23,12 @@ export interface StreamOwner {
   pump(stream: H2Stream): void;
 }
 
+/**
+ * The queue of all streams that have nothing to send; nothing is ever put into it. One of its own for each would be old when
+ * its next chunk comes, and what is put into an old one that is dead already lives until the next full collection.
+ */
+export const EMPTY_QUEUE: Uint8Array[] = [];
+
 export class H2Stream implements GrpcStream {
   readonly id: number;
   readonly encoding: string;
@@ -46,7 +52,7 @@ export class H2Stream implements GrpcStream {
   isSent = false;
   isRemoteClosed = false;
   isClosed = false;
-  queue: Uint8Array[] = [];
+  queue: Uint8Array[] = EMPTY_QUEUE;
   queuedBytes = 0;
   /** Time for which the peer has taken nothing of it; counted in sweeps. */
   stalledMs = 0;
