@@ -29,7 +29,7 @@ import {
 import {
   type InProcessPortOptions,
   type OutcomeSink,
-  SafePicks,
+  SafeCalls,
   type SchedulerPort,
   type Waiting,
 } from "./scheduler-port.ts";
@@ -119,7 +119,7 @@ class FlowExchange implements FlowSink, Waiting {
 export class FlowPort implements SchedulerPort {
   readonly #options: FlowPortOptions;
   readonly #flow: FlowController;
-  readonly #picks: SafePicks;
+  readonly #calls: SafeCalls;
   readonly #timers: FlowTimers;
   readonly #now: () => number;
   /** Requests that wait. */
@@ -146,7 +146,7 @@ export class FlowPort implements SchedulerPort {
     const { clock, meter, pool, seed, settings } = options;
     this.#timers = options.timers ?? systemTimers;
     this.#now = options.now ?? (() => performance.now());
-    this.#picks = new SafePicks({ ...options, refresh: () => this.#refresh() });
+    this.#calls = new SafeCalls({ ...options, refresh: () => this.#refresh() });
     this.#everybody = new Candidates(pool);
     this.#poolVersion = pool.version;
     pool.observe({
@@ -159,7 +159,7 @@ export class FlowPort implements SchedulerPort {
       pool,
       schedule: options.keepsScores
         ? (request, subset) => this.#pickWithScores(request, subset)
-        : (request, subset) => this.#picks.pick(request, subset),
+        : (request, subset) => this.#calls.pick(request, subset),
       ...(meter === undefined ? {} : { observer: meter }),
       ...(seed === undefined ? {} : { seed }),
     });
@@ -186,7 +186,7 @@ export class FlowPort implements SchedulerPort {
     } catch (error) {
       onFault(error);
       exchange.isOver = true;
-      sink.onOutcome(this.#picks.plain(request, subset));
+      sink.onOutcome(this.#calls.plain(request, subset));
       return null;
     }
     const { outcome } = ticket;
@@ -199,34 +199,18 @@ export class FlowPort implements SchedulerPort {
   }
 
   firstToken(flight: Flight): void {
-    const { onFault, scheduler } = this.#options;
-    try {
-      scheduler.firstToken(flight);
-    } catch (error) {
-      onFault(error);
-    }
+    this.#calls.firstToken(flight);
     const { ticket } = flight;
     if (ticket === null || this.#flow.queued === 0) return; // it has no effect then
     this.#call(() => this.#flow.firstToken(ticket));
   }
 
   served(flight: Flight, hostPort: string): boolean {
-    const { onFault, scheduler } = this.#options;
-    try {
-      return scheduler.served(flight, hostPort);
-    } catch (error) {
-      onFault(error); // the charge has moved all the same
-      return true;
-    }
+    return this.#calls.served(flight, hostPort);
   }
 
   complete(flight: Flight, cause: EndCause, usage: TokenUsage | null = null): void {
-    const { onFault, scheduler } = this.#options;
-    try {
-      scheduler.complete(flight, cause);
-    } catch (error) {
-      onFault(error); // what the flight was charged has been given back all the same
-    }
+    this.#calls.complete(flight, cause);
     const { ticket } = flight;
     if (ticket === null) return;
     flight.ticket = null;
@@ -237,15 +221,12 @@ export class FlowPort implements SchedulerPort {
     try {
       this.#flow.complete(ticket, usage);
     } catch (error) {
-      onFault(error);
+      this.#options.onFault(error);
     }
   }
 
   lastScores(): Scores {
-    if (this.#scores !== null) return this.#scores;
-    const scores: Scores = Object.create(null);
-    this.#options.scheduler.lastScores(scores);
-    return scores;
+    return this.#scores ?? this.#calls.lastScores();
   }
 
   /** Priorities that objectives give: bands that are to be there, besides those of the configuration. */
@@ -288,11 +269,9 @@ export class FlowPort implements SchedulerPort {
   }
 
   #pickWithScores(request: InferenceRequest, subset: SubsetHint | null): Outcome {
-    const outcome = this.#picks.pick(request, subset);
+    const outcome = this.#calls.pick(request, subset);
     if (outcome.kind === "picked") {
-      const scores: Scores = Object.create(null);
-      this.#options.scheduler.lastScores(scores);
-      this.#keptScores.set(outcome, scores);
+      this.#keptScores.set(outcome, this.#calls.lastScores());
     }
     return outcome;
   }

@@ -17,6 +17,7 @@ import { LongWork } from "./long-work.ts";
 import { NO_PLUGIN_HEADERS, type PluginHeaders } from "./plugin-headers.ts";
 import type { ErrorFormat } from "./rejection.ts";
 import { ReplyBuffer } from "./reply-buffer.ts";
+import { DEFAULT_PATH } from "./request-headers.ts";
 import type { SchedulerPort } from "./scheduler-port.ts";
 
 export interface IngressLimits {
@@ -66,9 +67,6 @@ export class ModelHashes {
   }
 }
 
-/** What a request without a path is taken for. */
-const PATH_DEFAULT = "/v1/completions";
-
 /** Names come from clients; a flood of made-up ones empties the cache instead of filling memory. */
 const MODEL_HASHES_MAX = 1024;
 
@@ -109,7 +107,7 @@ export class IngressContext {
     this.disableSubsetFilter = options.disableSubsetFilter;
     this.emitScores = options.emitScores;
     this.answers = options.answers ?? DEFAULT_ANSWER_PLAN;
-    this.answerFormat = options.parsers.resolve(PATH_DEFAULT)?.usage ?? "none";
+    this.answerFormat = options.parsers.resolve(DEFAULT_PATH)?.usage ?? "none";
     this.pluginHeaders = options.pluginHeaders ?? NO_PLUGIN_HEADERS;
     this.mediaEstimate = options.mediaEstimate ?? defaultMediaEstimate;
     this.errorFormat = options.errorFormat;

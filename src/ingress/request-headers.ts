@@ -14,7 +14,7 @@ import type { VideoHeaders } from "../request/media-estimate.ts";
 import { type HeaderValues, NO_PLUGIN_HEADERS, type PluginHeaders } from "./plugin-headers.ts";
 
 /** Where a request without any path is taken to go. */
-const DEFAULT_PATH = "/v1/completions";
+export const DEFAULT_PATH = "/v1/completions";
 
 export const requestHeaderLimits = {
   /**

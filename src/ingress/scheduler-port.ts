@@ -74,8 +74,8 @@ export interface InProcessPortOptions {
   readonly picks?: PickObserver;
 }
 
-/** Source of outcomes that no plugin's fault can break. */
-export class SafePicks {
+/** The scheduler's calls, as no plugin's fault can break them. */
+export class SafeCalls {
   readonly #options: InProcessPortOptions;
 
   constructor(options: InProcessPortOptions) {
@@ -102,26 +102,6 @@ export class SafePicks {
   /** A pick for which no plugin is asked. */
   plain(request: InferenceRequest, subset: SubsetHint | null): Outcome {
     return this.#options.scheduler.scheduleFallback(request, subset);
-  }
-}
-
-/** SchedulerPort as a function call. */
-export class InProcessSchedulerPort implements SchedulerPort {
-  readonly #options: InProcessPortOptions;
-  readonly #picks: SafePicks;
-
-  constructor(options: InProcessPortOptions) {
-    this.#options = options;
-    this.#picks = new SafePicks(options);
-  }
-
-  get hashPlans(): readonly HashPlan[] {
-    return this.#options.scheduler.hashPlans;
-  }
-
-  submit(request: InferenceRequest, subset: SubsetHint | null, sink: OutcomeSink): null {
-    sink.onOutcome(this.#picks.pick(request, subset));
-    return null;
   }
 
   firstToken(flight: Flight): void {
@@ -156,5 +136,37 @@ export class InProcessSchedulerPort implements SchedulerPort {
     const scores: Record<string, number> = Object.create(null);
     this.#options.scheduler.lastScores(scores);
     return scores;
+  }
+}
+
+/** SchedulerPort as a function call. */
+export class InProcessSchedulerPort implements SchedulerPort {
+  readonly hashPlans: readonly HashPlan[];
+  readonly #calls: SafeCalls;
+
+  constructor(options: InProcessPortOptions) {
+    this.hashPlans = options.scheduler.hashPlans;
+    this.#calls = new SafeCalls(options);
+  }
+
+  submit(request: InferenceRequest, subset: SubsetHint | null, sink: OutcomeSink): null {
+    sink.onOutcome(this.#calls.pick(request, subset));
+    return null;
+  }
+
+  firstToken(flight: Flight): void {
+    this.#calls.firstToken(flight);
+  }
+
+  served(flight: Flight, hostPort: string): boolean {
+    return this.#calls.served(flight, hostPort);
+  }
+
+  complete(flight: Flight, cause: EndCause): void {
+    this.#calls.complete(flight, cause);
+  }
+
+  lastScores(): Record<string, number> {
+    return this.#calls.lastScores();
   }
 }
